@@ -1,0 +1,149 @@
+"""The reference engine: the program, one step at a time, in NumPy. What it gives is the definition of correct."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from byhand.errors import InputError, NotANumber
+from byhand.program import BackwardStep, Step
+
+Array = np.ndarray[Any, Any]
+Look = Callable[[str], Array]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How numbers are kept between steps, and how they are computed inside one."""
+
+    name: str
+    kept: np.dtype[Any]
+    computed: np.dtype[Any]
+
+    def keep(self, array: Any, wide: bool = False) -> Array:
+        """Round a result to what is kept; whole numbers and truth values stay as they are."""
+        array = np.asarray(array)
+        if array.dtype.kind in "iub":
+            return array
+        return array.astype(self.computed if wide else self.kept, copy=False)
+
+    def load(self, array: Array) -> Array:
+        """A kept array in the precision of the arithmetic."""
+        return array if array.dtype.kind in "iub" else array.astype(self.computed, copy=False)
+
+    def rounded(self, array: Array) -> Array:
+        """What a model of this precision would hold of an intermediate value inside an operator."""
+        return self.load(self.keep(array))
+
+
+PRECISIONS = {
+    "float64": Precision("float64", np.dtype(np.float64), np.dtype(np.float64)),
+    "float32": Precision("float32", np.dtype(np.float32), np.dtype(np.float32)),
+    "bfloat16": Precision("bfloat16", np.dtype(ml_dtypes.bfloat16), np.dtype(np.float32)),
+}
+
+
+def precision(name: str) -> Precision:
+    """The precision of this name. Raises InputError listing the names there are."""
+    if name not in PRECISIONS:
+        raise InputError(f"no dtype {name!r}; there are: {', '.join(PRECISIONS)}")
+    return PRECISIONS[name]
+
+
+def forward(
+    steps: Sequence[Step],
+    look: Look,
+    precision: Precision,
+    keep: Collection[str],
+    change: Callable[[str, Array], Array] = lambda address, array: array,
+    progress: Callable[[Step], None] = lambda step: None,
+) -> dict[str, Array]:
+    """Run steps in order and return the kept values by address.
+
+    look: gives what no step here writes (weights, inputs, values of an earlier run); keep: addresses to return, others
+    are let go after their last reader; change: may replace a value as soon as it is made (edits); progress: told of each
+    step before it runs. Raises ShapeError and NotANumber, naming the step.
+    """
+    values: dict[str, Array] = {}
+    last = {read: step for step in steps for read in step.reads if read is not None}
+    for step in steps:
+        progress(step)
+        made = compute(step, lambda name: values[name] if name in values else look(name), precision)
+        values |= {address: change(address, array) for address, array in made.items()}
+        used = {*step.reads, *step.writes.values()}
+        for address in used.intersection(values):
+            if address not in keep and last.get(address, step) is step:
+                del values[address]
+    return values
+
+
+def compute(step: Step, look: Look, precision: Precision) -> dict[str, Array]:
+    """The outputs of one step by address."""
+    kept = {read: look(read) for read in step.reads if read is not None}
+    step.sizes({address: array.shape for address, array in kept.items()})
+    arrays = [None if read is None else precision.load(kept[read]) for read in step.reads]
+    inside = {"rounded": precision.rounded} if step.operator.rounds_inside else {}
+    with np.errstate(all="ignore"):
+        results = step.operator.forward(*arrays, **step.attributes, **inside)
+    results = results if isinstance(results, tuple) else (results,)
+    made = {
+        address: precision.keep(result, step.operator.wide or address != step.address)
+        for address, result in zip(step.writes.values(), results, strict=True)
+    }
+    refuse_nan(step, kept, made)
+    return made
+
+
+def refuse_nan(step: Step, kept: Mapping[str, Array], made: Mapping[str, Array]) -> None:
+    """Raise NotANumber when a step made NaN, naming the step and the array that brought it."""
+    for address, array in made.items():
+        bad = np.isnan(array) if array.dtype.kind not in "iub" else np.zeros((), bool)
+        if not bad.any():
+            continue
+        index = list(map(int, np.argwhere(bad)[0]))
+        for read, given in kept.items():
+            if given.dtype.kind not in "iub" and np.isnan(given).any():
+                place = list(map(int, np.argwhere(np.isnan(given))[0]))
+                cause = f"{read} holds {int(np.isnan(given).sum())} NaN, the first at {place}; mend that weight or edit"
+                break
+        else:
+            cause = f"{', '.join(kept)} hold no NaN, so it overflowed here (inf - inf or 0 * inf); look for huge values"
+        raise NotANumber(f"{address}{index} is the first NaN (step {step.address}, {step.operator.name}): {cause}")
+
+
+def backward(
+    steps: Sequence[BackwardStep], seed: Mapping[str, Array], look: Look, precision: Precision
+) -> dict[str, Array]:
+    """Run a reversed program and return every gradient by the address it belongs to, without ``d:``.
+
+    seed: the gradient to start from, by address; look: gives weights and the values the forward run saved.
+    """
+    gradients = dict(seed)
+    for each in steps:
+        if each.step is None:
+            continue  # the parts were added as they came
+        parts = reverse(each.step, gradients[each.step.address], look, precision)
+        for name, part in parts.items():
+            address = each.step.names[name]
+            gradients[address] = precision.keep(gradients[address] + part) if address in gradients else part
+    return gradients
+
+
+def reverse(step: Step, d_output: Array, look: Look, precision: Precision) -> dict[str, Array]:
+    """The gradients of one step's inputs, by the operator's names for them, from the gradient of its output."""
+    saved = {f"{o.name}_{o.axes}": look(step.names[o.name]) for o in saved_operands(step)}
+    arrays = {name.rstrip("_"): precision.load(array) for name, array in saved.items()}
+    settings = {key: step.attributes[key] for key in step.operator.backward_settings}
+    with np.errstate(all="ignore"):
+        gradients = step.operator.backward(precision.load(d_output), **arrays, **settings)
+    named = zip((o.name for o in step.operator.inputs), gradients, strict=True)
+    return {name: precision.keep(gradient, step.operator.wide) for name, gradient in named if name in step.gradients}
+
+
+def saved_operands(step: Step) -> list[Any]:
+    """The inputs and outputs that the operator's backward reads."""
+    return [o for o in (*step.operator.inputs, *step.operator.outputs) if o.name in step.operator.saved]

@@ -1,0 +1,137 @@
+"""The axis letters, and how arrays are matched to the names that carry them.
+
+An array's name ends in its axes, one letter each: ``x_BTD`` has a batch, a position and a width axis. Letters are
+bound to sizes anew at every operator call, so one array may be ``x_BTD`` where it asks and ``x_BSD`` where it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from byhand.errors import AddressError, InputError, ShapeError
+
+AXES = {
+    "B": "batch",
+    "T": "position that asks",
+    "S": "position that is asked",
+    "D": "model width",
+    "H": "query head",
+    "G": "key/value head",
+    "K": "head width",
+    "F": "feed-forward width",
+    "V": "vocabulary",
+    "P": "position table",
+    "Y": "segment types",
+    "J": "rotary pair",
+    "L": "layer",
+    "1": "a kept axis of size one",
+}
+
+# What a caller may call an axis when choosing one element or a slice of it.
+WORDS = {
+    "batch": "B",
+    "position": "TS",
+    "query": "T",
+    "key": "S",
+    "head": "HG",
+    "group": "G",
+    "dimension": "KDF",
+    "neuron": "F",
+    "token": "V",
+    "pair": "J",
+    "layer": "L",
+}
+
+LIKELY_CAUSE = {
+    "B": "the batches do not belong together",
+    "T": "the sequences have different lengths",
+    "S": "keys, values and mask must cover the same positions",
+    "D": "the weight belongs to a model of another width",
+    "H": "the weight belongs to a model with another number of heads",
+    "G": "the weight belongs to a model with another number of key/value heads",
+    "K": "the weight belongs to a model with another head width",
+    "F": "the weight belongs to a model with another feed-forward width",
+    "V": "the weight belongs to a model with another vocabulary",
+    "J": "the rotary angles are made for another head width",
+}
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Split ``"x_BTD"`` into ``("x", "BTD")``; a name without axes is a scalar: ``"loss"`` gives ``("loss", "")``."""
+    base, _, axes = name.rpartition("_")
+    return (base, axes) if base and axes and all(letter in AXES for letter in axes) else (name, "")
+
+
+def bind(operands: Iterable[tuple[str, str, tuple[int, ...]]], where: str) -> dict[str, int]:
+    """Match shapes to axes and return the size of every letter.
+
+    operands: (name, axes, shape) of each array; where: the step, for the message.
+    Raises ShapeError naming step, arrays, letter, both sizes and the likely cause.
+    """
+    sizes: dict[str, int] = {}
+    owner: dict[str, str] = {}
+    for name, axes, shape in operands:
+        if len(axes) != len(shape):
+            raise ShapeError(
+                f"{where}: {name} has {len(shape)} axes {shape} but its axes are {axes or 'none (a number)'}; "
+                f"give an array with {len(axes)} axes"
+            )
+        for letter, size in zip(axes, shape, strict=True):
+            if letter == "1":
+                known, other = 1, "the operator's declaration"
+            else:
+                known, other = sizes.setdefault(letter, size), owner.setdefault(letter, name)
+            if known != size:
+                cause = LIKELY_CAUSE.get(letter, "one of the two has the wrong shape")
+                raise ShapeError(
+                    f"{where}: {letter} ({AXES[letter]}) is {size} in {name} {shape} but {known} in {other}; {cause}"
+                )
+    return sizes
+
+
+def axis_of(word: str, axes: str) -> int:
+    """The place of the axis that a caller's word means: ``axis_of("head", "BHTS") == 1``."""
+    letters = WORDS.get(word, word if word in AXES else "")
+    for letter in letters:
+        if letter in axes:
+            return axes.index(letter)
+    usable = [each for each, means in WORDS.items() if any(letter in axes for letter in means)]
+    raise AddressError(f"no axis {word!r} in an array with axes {axes or 'none'}; it has: {', '.join(usable) or 'none'}")
+
+
+def pick(axes: str, shape: tuple[int, ...], choice: Mapping[str, int | slice], where: str) -> tuple[int | slice, ...]:
+    """Turn named choices into an index: ``pick("BHTS", (1, 12, 7, 7), {"head": 5})`` is ``(:, 5, :, :)``.
+
+    Raises AddressError for an axis the array does not have and for an index outside it.
+    """
+    index: list[int | slice] = [slice(None)] * len(axes)
+    for word, value in choice.items():
+        axis = axis_of(word, axes)
+        index[axis] = value if isinstance(value, slice) else within(int(value), shape[axis], f"{where}, {word}")
+    return tuple(index)
+
+
+def element(axes: str, shape: tuple[int, ...], index: tuple[int, ...], where: str) -> tuple[int, ...]:
+    """Check the index of one element, counting negative ones from the end. Raises AddressError."""
+    if len(index) != len(shape):
+        raise AddressError(
+            f"{where} has axes {axes or 'none'} and shape {shape}; one element needs {len(shape)} indices, got {len(index)}"
+        )
+    return tuple(within(i, size, f"{where}, axis {letter}") for i, size, letter in zip(index, shape, axes, strict=True))
+
+
+def within(index: int, size: int, where: str) -> int:
+    """The index, counted from the front. Raises AddressError when it lies outside 0 … size-1."""
+    if not -size <= index < size:
+        raise AddressError(f"{where}: index {index} is out of range; there are {size}, so 0 … {size - 1}")
+    return index % size
+
+
+def complete(axes: str, shape: tuple[int, ...], choice: Mapping[str, int], where: str) -> tuple[int, ...]:
+    """The index of one element from named choices; an axis of size one needs no choice. Raises InputError."""
+    index = pick(axes, shape, choice, where)
+    missing = [letter for letter, i, size in zip(axes, index, shape, strict=True) if isinstance(i, slice) and size > 1]
+    if missing:
+        names = ", ".join(f"{letter} ({AXES[letter]})" for letter in missing)
+        raise InputError(f"{where} has axes {axes} and shape {shape}: say which {names}")
+    return tuple(0 if isinstance(i, slice) else i for i in index)
