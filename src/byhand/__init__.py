@@ -1,0 +1,26 @@
+"""byhand: a transformer that people can take apart."""
+
+from byhand.errors import AddressError, ByhandError, InputError, MemoryRefused, NotANumber, ShapeError
+from byhand.model import Model, load, names
+from byhand.operators import REGISTRY as operators
+from byhand.program import Program
+from byhand.run import Run
+from byhand.tensor import Tensor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AddressError",
+    "ByhandError",
+    "InputError",
+    "MemoryRefused",
+    "Model",
+    "NotANumber",
+    "Program",
+    "Run",
+    "ShapeError",
+    "Tensor",
+    "load",
+    "names",
+    "operators",
+]

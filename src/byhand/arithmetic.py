@@ -98,10 +98,6 @@ class Node:
     index: Index = ()
 
 
-def exponential(x: float) -> float:
-    return math.exp(x) if x < 709.0 else math.inf if x > 710.0 else math.exp(min(x, 709.78))
-
-
 def divide(a: float, b: float) -> float:
     if b == 0:
         return math.nan if a == 0 or a != a else math.copysign(math.inf, a) * math.copysign(1.0, b)
@@ -121,7 +117,7 @@ def guarded(function: Callable[..., float], outside: float) -> Callable[..., flo
 
 
 FUNCTIONS: dict[str, Callable[..., float]] = {
-    "exp": exponential,
+    "exp": guarded(math.exp, math.inf),
     "log": lambda x: -math.inf if x == 0 else guarded(math.log, math.nan)(x),
     "sqrt": guarded(math.sqrt, math.nan),
     "tanh": math.tanh,
@@ -280,6 +276,8 @@ def match(pattern: tuple[ast.expr, ...], index: Index, sizes: Mapping[str, int])
     bound: dict[str, int] = {}
     for expression, place in zip(pattern, index, strict=True):
         if isinstance(expression, ast.Name):
+            if place >= sizes.get(expression.id.upper(), math.inf):
+                return None  # out[j] is the first half only, out[j+J] the second
             bound[expression.id] = place
             continue
         if isinstance(expression, ast.Constant):

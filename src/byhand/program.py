@@ -12,6 +12,7 @@ is declared where it is first read, with its axes, or None for an absent optiona
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -297,6 +298,7 @@ class Program:
         if of not in self.producer:
             raise AddressError(f"{self.name} computes no {of!r}, so it has no gradient")
         path = self.path(of)
+        readers = Counter(address for step in path for address in step.gradients.values())
         parts: dict[str, list[str]] = {}
         backward = []
         for step in reversed(path):
@@ -304,8 +306,7 @@ class Program:
                 backward.append(summed(step.address, parts[step.address]))
             writes = {}
             for name, address in step.gradients.items():
-                shared = sum(address in other.gradients.values() for other in path) > 1
-                writes[name] = f"d:{address}@{step.address}" if shared else f"d:{address}"
+                writes[name] = f"d:{address}@{step.address}" if readers[address] > 1 else f"d:{address}"
                 parts.setdefault(address, []).append(writes[name])
             if writes:
                 reads = (f"d:{step.address}", *step.saved)

@@ -42,6 +42,8 @@ WORDS = {
     "layer": "L",
 }
 
+Index = tuple[int, ...]  # the place of one element
+
 LIKELY_CAUSE = {
     "B": "the batches do not belong together",
     "T": "the sequences have different lengths",

@@ -116,17 +116,23 @@ def refuse_nan(step: Step, kept: Mapping[str, Array], made: Mapping[str, Array])
 
 
 def backward(
-    steps: Sequence[BackwardStep], seed: Mapping[str, Array], look: Look, precision: Precision
+    steps: Sequence[BackwardStep],
+    seed: Mapping[str, Array],
+    look: Look,
+    precision: Precision,
+    passed: Callable[[str, Array], Array] = lambda address, gradient: gradient,
 ) -> dict[str, Array]:
     """Run a reversed program and return every gradient by the address it belongs to, without ``d:``.
 
-    seed: the gradient to start from, by address; look: gives weights and the values the forward run saved.
+    seed: the gradient to start from, by address; look: gives weights and the values the forward run saved; passed: what of
+    a value's gradient reaches the step that made it (less where a value was edited).
     """
     gradients = dict(seed)
     for each in steps:
         if each.step is None:
             continue  # the parts were added as they came
-        parts = reverse(each.step, gradients[each.step.address], look, precision)
+        d_output = passed(each.step.address, gradients[each.step.address])
+        parts = reverse(each.step, d_output, look, precision)
         for name, part in parts.items():
             address = each.step.names[name]
             gradients[address] = precision.keep(gradients[address] + part) if address in gradients else part

@@ -127,8 +127,9 @@ class silu:
 
 
 def logistic(x):
-    """1 / (1 + exp(-x)), by way of tanh so that a very negative x cannot overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * x))
+    """1 / (1 + exp(-x)). For a very negative x the exponential overflows, and 1 / inf = 0 is the right answer."""
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
 
 
 @operator

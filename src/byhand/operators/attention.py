@@ -4,6 +4,8 @@ One form serves multi-head, grouped and multi-query attention: query head h read
 is multi-head and G = 1 multi-query. The projections before and after are in linear.py.
 """
 
+import math
+
 import numpy as np
 
 from byhand.operators.record import operator
@@ -47,12 +49,12 @@ class scores:
         query_BTGRK = grouped(query_BTHK, key_BSGK.shape[2])
         score_BGRTS = np.einsum("BTGRK,BSGK->BGRTS", query_BTGRK, key_BSGK, optimize=True)
         B, G, R, T, S = score_BGRTS.shape
-        return score_BGRTS.reshape(B, G * R, T, S) / np.sqrt(query_BTHK.shape[-1])
+        return score_BGRTS.reshape(B, G * R, T, S) / math.sqrt(query_BTHK.shape[-1])
 
     def backward(d_score_BHTS, query_BTHK, key_BSGK):
         query_BTGRK = grouped(query_BTHK, key_BSGK.shape[2])
         # forward: score = query . key / sqrt(K)
-        d_dot_BGRTS = grouped_rows(d_score_BHTS, key_BSGK.shape[2]) / np.sqrt(query_BTHK.shape[-1])
+        d_dot_BGRTS = grouped_rows(d_score_BHTS, key_BSGK.shape[2]) / math.sqrt(query_BTHK.shape[-1])
         d_query_BTGRK = np.einsum("BGRTS,BSGK->BTGRK", d_dot_BGRTS, key_BSGK, optimize=True)
         d_key_BSGK = np.einsum("BGRTS,BTGRK->BSGK", d_dot_BGRTS, query_BTGRK, optimize=True)
         return d_query_BTGRK.reshape(query_BTHK.shape), d_key_BSGK

@@ -87,9 +87,9 @@ class mean_loss:
 
     def forward(loss_BT, target_BT):
         counted_BT = target_BT >= 0
-        return np.where(counted_BT, loss_BT, 0).sum() / counted_BT.sum()
+        return np.where(counted_BT, loss_BT, 0).sum() / int(counted_BT.sum())
 
     def backward(d_mean, target_BT):
         counted_BT = target_BT >= 0
         # forward: mean = sum of loss / count
-        return np.where(counted_BT, d_mean / counted_BT.sum(), 0), None
+        return np.where(counted_BT, d_mean / int(counted_BT.sum()), 0), None

@@ -38,11 +38,14 @@ class rotary_angles_llama31:
     """The angles of Llama 3.1 to 3.3, whose slow pairs turn slower still so that longer texts fit.
 
     Pairs that turn often within the original context keep their frequency, those that turn seldom are slowed by
-    `factor`, and those between are blended. Llama Team 2024, "The Llama 3 Herd of Models", and Meta's released code.
+    `factor`, and those between are blended. As in the code that Meta released with Llama 3.1 in 2024.
     """
 
     shapes = "position_BT -> angle_BTJ"
-    equation = "angle = position * scaled(theta ** (-j / J))"
+    equation = """
+        angle = position * (share * frequency + (1 - share) * frequency / factor), frequency = theta ** (-j / J)
+        share = (original_context * frequency / (2 pi) - low) / (high - low), at least 0 and at most 1
+    """
     gradient = ""
     arithmetic = """
         frequency[j] = theta ** (-j / J)

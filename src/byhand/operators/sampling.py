@@ -67,8 +67,9 @@ def ranks(logits_BTV):
 
 @operator
 class top_p:
-    """Keep the best tokens until their probabilities reach `mass`, rule out the others. The best is always kept.
+    """Keep the best tokens until their probabilities reach `mass`, rule out the others.
 
+    The best token is always kept, and a mass of 1 keeps all of them, whatever rounding makes of their sum.
     Holtzman et al. 2019, "The Curious Case of Neural Text Degeneration".
     """
 
@@ -82,7 +83,7 @@ class top_p:
         share[b,t,v] = exp(logits[b,t,v] - peak[b,t]) / total[b,t]
         better[b,t,v,w] = logits[b,t,w] > logits[b,t,v] or (logits[b,t,w] == logits[b,t,v] and w < v)
         before[b,t,v] = sum(w, where(better[b,t,v,w], share[b,t,w], 0))
-        out[b,t,v] = where(before[b,t,v] == 0 or before[b,t,v] < mass, logits[b,t,v], -inf)
+        out[b,t,v] = where(before[b,t,v] == 0 or before[b,t,v] < mass or mass >= 1, logits[b,t,v], -inf)
         ---
         d_logits[b,t,v] = where(out[b,t,v] > -inf, d_out[b,t,v], 0)
     """
@@ -93,7 +94,7 @@ class top_p:
         order_BTV = np.argsort(rank_BTV, axis=-1)
         sorted_BTV = np.take_along_axis(shares(logits_BTV), order_BTV, -1)
         before_BTV = np.take_along_axis(np.cumsum(sorted_BTV, -1) - sorted_BTV, rank_BTV, -1)
-        return np.where((rank_BTV == 0) | (before_BTV < mass), logits_BTV, -np.inf)
+        return np.where((rank_BTV == 0) | (before_BTV < mass) | (mass >= 1), logits_BTV, -np.inf)
 
     def backward(d_out_BTV, out_BTV):
         # forward: out = logits where kept      what was ruled out has no influence

@@ -1,0 +1,24 @@
+"""Continuing a text, one token after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from byhand.errors import InputError
+from byhand.tensor import Array
+
+
+def greedy(logits: Callable[[list[int]], Array], tokens: Sequence[int], max_tokens: int, context: int) -> Iterator[int]:
+    """The most likely token, appended, again and again; the smallest id where several are equally likely.
+
+    logits: the last position's logits [V] of a text; context: the most tokens the model reads; of a longer text it sees
+    the last ones. Raises InputError for a negative max_tokens.
+    """
+    if max_tokens < 0:
+        raise InputError(f"max_tokens is {max_tokens}; give 0 or more")
+    text = list(tokens)
+    for _ in range(max_tokens):
+        text.append(int(np.argmax(logits(text[-context:]))))
+        yield text[-1]

@@ -1,0 +1,182 @@
+"""A model: a family's program with weights, and a tokenizer if it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from byhand import generate, inputs
+from byhand.addresses import place, unknown
+from byhand.changes import Edit, chosen
+from byhand.engines.reference import precision
+from byhand.errors import InputError
+from byhand.families import FAMILIES, gpt2, handmade
+from byhand.program import Program
+from byhand.run import Keep, Progress, Run, Tokens, execute, silent
+from byhand.tokenizer import PRINTABLE, Characters
+from byhand.weights import Weights, given, random
+
+Array = np.ndarray[Any, Any]
+Text = str | Sequence[int] | Array
+
+ENGINES = ("reference",)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model that can be run, looked into, changed and continued. Nothing done with it changes it.
+
+    family: the module of its family; config: its sizes; tokenizer: None for a model that works on token ids.
+    """
+
+    name: str
+    family: ModuleType
+    config: Any
+    weights: Weights
+    tokenizer: Characters | None = None
+    programs: dict[bool, Program] = field(default_factory=dict, repr=False)
+
+    @property
+    def program(self) -> Program:
+        """The steps of the model, without a loss."""
+        return self.program_with(targets=False)
+
+    def program_with(self, targets: bool) -> Program:
+        """The steps of the model, with its loss if there are targets."""
+        if targets not in self.programs:
+            self.programs[targets] = self.family.program(self.config, targets)
+        return self.programs[targets]
+
+    @property
+    def parameters(self) -> int:
+        return self.program.parameters
+
+    def run(
+        self,
+        text: Text,
+        *,
+        dtype: str = "float32",
+        engine: str = "reference",
+        keep: Keep = "all",
+        source: Text | None = None,
+        targets: Any = None,
+        progress: Progress = silent,
+        **given: Any,
+    ) -> Run:
+        """Run the model on a text, token ids, or an array of ids [B,T].
+
+        dtype: float64, float32 or bfloat16; keep: "all", or the addresses and patterns to keep; source: the text to
+        translate, for an encoder-decoder; targets: [B,T] token ids that should come, negative where none (a model that
+        reads left to right takes the text itself); mask, segments, positions: other inputs of the program.
+        Raises InputError, ShapeError, MemoryRefused, NotANumber.
+        """
+        if engine not in ENGINES:
+            raise InputError(f"no engine {engine!r}; there are: {', '.join(ENGINES)}")
+        arrays = {"tokens": self.token_ids(text)}
+        arrays |= {name: np.asarray(value) for name, value in given.items() if value is not None}
+        if source is not None:
+            arrays["source.tokens"] = self.token_ids(source, "source text")
+        arrays |= self.target_ids(targets, arrays["tokens"])
+        program = self.program_with("targets" in arrays)
+        prepared = inputs.prepare(program, arrays)
+        return execute(program, self.weights, prepared, precision(dtype), keep, self.tokens, progress)
+
+    def token_ids(self, text: Text, what: str = "text") -> Array:
+        """Ids [B,T] of a text or of ids. Raises InputError when they are not this model's."""
+        if isinstance(text, str):
+            if self.tokenizer is None:
+                raise InputError(f"{self.name} has no tokenizer; give token ids from 0 to {self.program.sizes['V'] - 1}")
+            text = self.tokenizer.encode(text)
+        return inputs.token_array(text, self.program.sizes["V"], self.config.context, what)
+
+    def target_ids(self, targets: Any, tokens_BT: Array) -> dict[str, Array]:
+        """The targets as an input: the caller's, or each next token where the model may not look ahead."""
+        if targets is not None:
+            ids = np.asarray(targets).reshape(tokens_BT.shape) if np.size(targets) == tokens_BT.size else np.asarray(targets)
+            if ids.dtype.kind not in "iu" or (ids >= self.program.sizes["V"]).any():
+                raise InputError(f"targets must be token ids below {self.program.sizes['V']}, negative where there is none")
+            return {"targets": ids}
+        mask = self.program.inputs["mask"]
+        if mask.rule == "causal" and tokens_BT.shape[1] > 1:
+            return {"targets": inputs.next_tokens(tokens_BT)}
+        return {}
+
+    @property
+    def tokens(self) -> Tokens:
+        """How this model's token ids are written."""
+        if self.tokenizer is None:
+            return Tokens()
+        return Tokens(lambda token: self.tokenizer.decode([token]), len(self.tokenizer))  # type: ignore[union-attr]
+
+    def generate(self, text: Text, *, max_tokens: int = 20, source: Text | None = None, dtype: str = "float32") -> Iterator[str]:
+        """Continue a text greedily, piece by piece; the model sees the last tokens that fit its context.
+
+        Yields text, or the ids as text for a model without a tokenizer. Raises InputError for a model that reads both
+        sides.
+        """
+        if self.program.inputs["mask"].rule != "causal" or "logits" not in self.program:
+            raise InputError(f"{self.name} does not read left to right, so it cannot continue a text")
+        start = self.token_ids(text[-self.config.context :] if isinstance(text, str) else np.asarray(text)[..., -self.config.context :])
+        if len(start) != 1:
+            raise InputError(f"generate continues one text, got {len(start)}")
+
+        def last_logits(ids: list[int]) -> Array:
+            return self.run(ids, dtype=dtype, keep=["logits"], source=source).look("logits")[0, -1]
+
+        for token in generate.greedy(last_logits, start[0].tolist(), max_tokens, self.config.context):
+            yield self.tokens.text(token) + ("" if self.tokenizer else " ")
+
+    def edit(self, address: str, index: Sequence[int | slice] | None = None, **change: Any) -> Model:
+        """A new model with one weight changed; where and how as in `Run.edit`: head=, set=, add=, scale=, zero=."""
+        if address not in self.weights:
+            raise unknown(self.program, address) if address not in self.program else InputError(
+                f"{address} is no weight; edit it in a run: model.run(...).edit({address!r}, ...)"
+            )
+        actions = {name: change.pop(name, None) for name in ("set", "add", "scale", "zero")}
+        before = self.weights[address]
+        where = place(self.program, address, before.shape, index, change)
+        action, value = chosen(actions)
+        each = Edit(address, where, *(("set", 0.0) if action == "zero" else (action, value)))
+        return replace(self, weights=self.weights.replaced(address, each.apply(before)))
+
+
+# --- models by name ---------------------------------------------------------------------------------------------
+
+TWIN = gpt2.Config(layers=1, width=8, heads=1, hidden=32, vocabulary=2, context=5)
+
+
+def names() -> dict[str, str]:
+    """Every built-in name with the name of its family."""
+    shapes = {name: family for family, module in FAMILIES.items() for name in module.SHAPES}
+    return {"aab": "handmade", "aab-gpt2": "gpt2", **shapes}
+
+
+def load(name: str, *, seed: int = 0) -> Model:
+    """A built-in model: `aab` and `aab-gpt2` with their hand-made weights, any other name with random ones from a seed.
+
+    Weights are made when first used, so that tables and pseudocode of the largest models cost nothing.
+    Raises InputError, with the nearest names, for an unknown one.
+    """
+    if name == "aab":
+        return made("aab", handmade, handmade.SHAPES["aab"], handmade.weights())
+    if name == "aab-gpt2":
+        return made("aab-gpt2", gpt2, TWIN, handmade.twin(TWIN.hidden))
+    family = names().get(name)
+    if family is None:
+        near = get_close_matches(name, names(), n=3, cutoff=0.3) or list(names())[:6]
+        raise InputError(f"no model {name!r}; the nearest are {', '.join(near)}; `byhand models` lists all")
+    module = FAMILIES[family]
+    model = Model(name, module, module.SHAPES[name], Weights({}))
+    tokenizer = Characters(PRINTABLE) if model.config.vocabulary == len(PRINTABLE) else None
+    return replace(model, weights=random(model.program, seed), tokenizer=tokenizer)
+
+
+def made(name: str, family: ModuleType, config: Any, weights: Mapping[str, Array]) -> Model:
+    """A model of given weights over the letters a and b."""
+    program = family.program(config)
+    return Model(name, family, config, given(program, weights), Characters(handmade.ALPHABET))

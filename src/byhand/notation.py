@@ -1,0 +1,116 @@
+"""Writing arithmetic for people: lines in names, and evaluated nodes in numbers.
+
+Both are plain ASCII; a line in numbers is a Python expression, so it can be pasted and checked.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from byhand.arithmetic import CONSTANTS, SIGNS, COMPARISONS, Line, Node, indices, reduction
+
+RANK = {"or": 0, "and": 1, "<": 2, "<=": 2, ">": 2, ">=": 2, "==": 2, "+": 3, "-": 3, "*": 4, "/": 4, "//": 4, "%": 4}
+RANK |= {"neg": 5, "**": 6}
+ATOM = 9
+
+
+@dataclass(frozen=True)
+class Names:
+    """How the operator's own words are written: addresses for its arrays, numbers or other letters for its indices."""
+
+    addresses: Mapping[str, str]
+    letters: Mapping[str, int | str]
+    settings: Mapping[str, object]
+
+    def line(self, line: Line) -> str:
+        """``name[i,j] = expression`` with everything written as these names say."""
+        left = self.addresses.get(line.name, line.name)
+        place = f"[{','.join(self.expression(each).replace(' ', '') for each in line.index)}]" if line.index else ""
+        return f"{left}{place} = {self.expression(line.expression)}"
+
+    def expression(self, node: ast.expr) -> str:
+        return self.write(node)[0]
+
+    def write(self, node: ast.expr) -> tuple[str, int]:
+        """The text of an expression and how tightly its outermost sign binds."""
+        match node:
+            case ast.Constant(value=value):
+                return str(value), ATOM
+            case ast.Name(id=name):
+                return self.name(name), ATOM
+            case ast.Subscript(value=ast.Name(id=name)):
+                places = ",".join(self.expression(each).replace(" ", "") for each in indices(node))
+                return f"{self.addresses.get(name, name)}[{places}]", ATOM
+            case ast.BinOp(left=left, op=sign, right=right):
+                return joined(SIGNS[type(sign)][0], [self.write(left), self.write(right)])
+            case ast.Compare(left=left, ops=[sign], comparators=[right]):
+                return joined(COMPARISONS[type(sign)][0], [self.write(left), self.write(right)])
+            case ast.BoolOp(op=sign, values=values):
+                return joined("and" if isinstance(sign, ast.And) else "or", [self.write(each) for each in values])
+            case ast.UnaryOp(operand=inner):
+                return f"-{within(self.write(inner), RANK['neg'])}", RANK["neg"]
+            case ast.Call(func=ast.Name(id=function), args=arguments):
+                over = reduction(node)
+                if over:
+                    kind, letters, term = over
+                    run = ",".join(str(self.letters.get(letter, letter)) for letter in letters)
+                    return f"{kind}[{run}]({self.expression(term)})", ATOM
+                return f"{function}({', '.join(self.expression(each) for each in arguments)})", ATOM
+        raise TypeError(f"not part of the notation: {ast.unparse(node)}")
+
+    def name(self, name: str) -> str:
+        if name in self.letters:
+            return str(self.letters[name])
+        if name in self.settings:
+            return number(float(self.settings[name]), 17) if isinstance(self.settings[name], float) else str(self.settings[name])
+        return self.addresses.get(name, name)
+
+
+def joined(sign: str, parts: list[tuple[str, int]]) -> tuple[str, int]:
+    """Parts joined by a sign, with brackets only where they are needed."""
+    rank = RANK[sign]
+    right_rank = rank + (sign in "-/%//")  # a - (b - c) needs its brackets, (a - b) - c does not
+    written = [within(part, rank if i == 0 else right_rank) for i, part in enumerate(parts)]
+    return f" {sign} ".join(written), rank
+
+
+def within(part: tuple[str, int], rank: int) -> str:
+    text, own = part
+    return f"({text})" if own < rank else text
+
+
+def number(value: float, digits: int) -> str:
+    """A number in so many significant digits; 17 is exact."""
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, int) or (value == int(value) if abs(value) < 1e15 else False):
+        return str(int(value))
+    return repr(float(value)) if digits >= 17 else f"{value:.{digits}g}"
+
+
+def numbers(node: Node, digits: int = 6, most: int = 8) -> str:
+    """The node in numbers. digits: significant ones; most: terms shown of a long sum, the rest counted."""
+    return write_numbers(node, digits, most)[0]
+
+
+def write_numbers(node: Node, digits: int, most: int) -> tuple[str, int]:
+    match node.kind, node.parts:
+        case ("operand" | "local" | "number"), _:
+            return number(node.value, digits), ATOM if node.value >= 0 else RANK["neg"]
+        case "where", (_, chosen):
+            return write_numbers(chosen, digits, most)
+        case "neg", (inner,):
+            return f"-{within(write_numbers(inner, digits, most), RANK['neg'])}", RANK["neg"]
+        case "sum", parts:
+            shown = [write_numbers(part, digits, most) for part in parts[:most]]
+            more = [(f"... {len(parts) - most} more", ATOM)] * (len(parts) > most)
+            return joined("+", shown + more) if len(shown) > 1 else shown[0]
+        case kind, parts if kind in RANK:
+            written = [write_numbers(part, digits, most) for part in parts]
+            return joined(kind, [(f"({text})", ATOM) if rank == RANK["neg"] else (text, rank) for text, rank in written])
+        case kind, parts:
+            shown = [write_numbers(part, digits, most)[0] for part in parts[:most]]
+            more = [f"... {len(parts) - most} more"] * (len(parts) > most)
+            return f"{kind}({', '.join(shown + more)})", ATOM

@@ -1,0 +1,1 @@
+"""Tests of every operator in the registry; a new operator is tested by being registered."""
