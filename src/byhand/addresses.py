@@ -7,25 +7,45 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from byhand import aliases
-from byhand.errors import AddressError
-from byhand.program import Program, Shape
-from byhand.shapes import pick
-
+from byhand.aliases.recipe import same
+from byhand.errors import AddressError, InputError
+from byhand.program import Program
+from byhand.shapes import Index, Place, Shape, complete, element, part, pick
 
 
 def known(program: Program, name: str) -> bool:
-    return name.removeprefix("d:").partition("@")[0] in program
+    return base(name) in program
+
+
+def base(name: str) -> str:
+    """The value that ``d:x``, ``d:x@step`` and ``x@unedited`` speak of."""
+    return name.removeprefix("d:").partition("@")[0]
 
 
 def axes_of(program: Program, address: str) -> str:
-    return program.axes(address.removeprefix("d:").partition("@")[0])
+    return program.axes(base(address))
 
 
 def unknown(program: Program, name: str) -> AddressError:
     """The error for an address that does not exist, with the nearest ones that do."""
-    near = get_close_matches(name, program.addresses, n=3, cutoff=0.4)
-    hint = f"; the nearest are {', '.join(near)}" if near else f"; addresses look like {', '.join(program.addresses[-3:])}"
-    return AddressError(f"{program.name} has no value {name!r}{hint}")
+    near = get_close_matches(name.removeprefix("d:"), program.addresses, n=3, cutoff=0.4)
+    hint = f"the nearest are {', '.join(near)}" if near else f"addresses look like {', '.join(program.addresses[-3:])}"
+    return AddressError(f"{program.name} has no value {name!r}; {hint}")
+
+
+def resolve(program: Program, name: str) -> str:
+    """The address that a name means: itself, or the value another project calls so and stores alike.
+
+    Raises AddressError for an unknown name and for one whose numbers stand in another order here.
+    """
+    if known(program, name):
+        return name
+    view = aliases.find(program, name.removeprefix("d:"))
+    if view is None:
+        raise unknown(program, name)
+    if view.stacked or view.recipe.make is not same:
+        raise AddressError(f"{name} is a rearrangement of {', '.join(view.addresses[:3])}; name the value itself")
+    return "d:" * name.startswith("d:") + view.addresses[0]
 
 
 def any_match(program: Program, pattern: str) -> bool:
@@ -33,15 +53,20 @@ def any_match(program: Program, pattern: str) -> bool:
 
 
 def matches(program: Program, patterns: Sequence[str]) -> list[str]:
-    """The step addresses that fit any pattern or alias, in program order. Raises AddressError for one that fits none."""
+    """The addresses that fit any pattern or alias: what steps write, in order; weights and inputs for a pattern that no
+    step fits. Raises AddressError for a pattern that fits nothing.
+    """
     found: set[str] = set()
     for pattern in patterns:
         fitting = {address for address in program.producer if fnmatchcase(address, pattern)}
-        view = None if fitting else aliases.find(program, pattern)
-        if not fitting and view is None:
-            raise unknown(program, pattern)
-        found |= fitting | (set(view.addresses) & set(program.producer) if view else set())
-    return [address for address in program.producer if address in found]
+        fitting = fitting or {address for address in program.addresses if fnmatchcase(address, pattern)}
+        if not fitting:
+            view = aliases.find(program, pattern)
+            if view is None:
+                raise unknown(program, pattern)
+            fitting = set(view.addresses)
+        found |= fitting
+    return [address for address in program.addresses if address in found]
 
 
 def is_side(program: Program, address: str) -> bool:
@@ -50,12 +75,29 @@ def is_side(program: Program, address: str) -> bool:
 
 
 def place(
-    program: Program, address: str, shape: Shape, index: Sequence[int | slice] | None, choice: Mapping[str, int | slice]
-) -> tuple[int | slice, ...]:
-    """Where an edit applies, as a full index. Raises AddressError outside the array."""
+    program: Program,
+    address: str,
+    shape: Shape,
+    index: Sequence[int | slice] | None,
+    choice: Mapping[str, int | slice],
+) -> Place:
+    """A part of a value as a full index. Raises AddressError outside the array."""
     axes = axes_of(program, address)
     if index is None:
         return pick(axes, shape, choice, address)
-    if len(index) > len(shape):
-        raise AddressError(f"{address} has {len(shape)} axes {axes}, got {len(index)} indices")
-    return pick(axes, shape, dict(zip(axes, index, strict=False)), address)
+    refuse_both(address, choice)
+    return part(axes, shape, index, address)
+
+
+def one(program: Program, address: str, shape: Shape, index: Sequence[int] | None, choice: Mapping[str, int]) -> Index:
+    """One element of a value. Raises AddressError outside the array and InputError when an axis is left open."""
+    axes = axes_of(program, address)
+    if index is None:
+        return complete(axes, shape, choice, address)
+    refuse_both(address, choice)
+    return element(axes, shape, index, address)
+
+
+def refuse_both(address: str, choice: Mapping[str, int | slice]) -> None:
+    if choice:
+        raise InputError(f"{address}: got an index and also {', '.join(choice)}; say where in one of the two ways")

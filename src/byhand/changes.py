@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from byhand.errors import InputError, ShapeError
+from byhand.shapes import Index, Place, Shape, written
 
 Array = np.ndarray[Any, Any]
-Place = tuple[int | slice, ...]
 
 ACTIONS: dict[str, Callable[[Array, Any], Array]] = {
     "set": lambda old, new: np.broadcast_to(new, np.shape(old)),
@@ -24,6 +24,7 @@ GRADIENTS: dict[str, Callable[[Array, Any], Array]] = {
     "add": lambda gradient, new: gradient,
     "scale": lambda gradient, new: gradient * new,
 }
+SENTENCES = {"set": "set {place} to {value}", "add": "add {value} to {place}", "scale": "scale {place} by {value}"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Edit:
     source: str = ""
 
     def apply(self, array: Array) -> Array:
-        """A changed copy. Raises ShapeError when the value does not fit the chosen part."""
+        """A changed copy of the same type. Raises ShapeError when the value does not fit the chosen part."""
         return self.changed(array, ACTIONS[self.action])
 
     def gradient(self, array: Array) -> Array:
@@ -47,7 +48,8 @@ class Edit:
     def changed(self, array: Array, action: Callable[[Array, Any], Array]) -> Array:
         copy = array.copy()
         try:
-            copy[self.index] = action(array[self.index], self.value)
+            with np.errstate(all="ignore"):  # inf - inf is NaN, which the next step reports
+                copy[self.index] = action(array[self.index], self.value)
         except ValueError:
             raise ShapeError(
                 f"edit of {self.address}: the chosen part has shape {np.shape(array[self.index])}, "
@@ -55,30 +57,47 @@ class Edit:
             ) from None
         return copy
 
+    def covers(self, index: Index, shape: Shape) -> bool:
+        """Whether the part holds the element, or (for a shorter index) anything of that row."""
+        places = zip(self.index, index, shape, strict=False)
+        return all(i in range(*place.indices(n)) if isinstance(place, slice) else place == i for place, i, n in places)
+
+    def at(self, index: Index, shape: Shape) -> float:
+        """The number that is set, added or multiplied at one element of the part."""
+        runs = [(range(*p.indices(n)), i) for p, i, n in zip(self.index, index, shape, strict=True) if isinstance(p, slice)]
+        value = np.broadcast_to(self.value, tuple(len(run) for run, _ in runs))
+        return value[tuple(run.index(i) for run, i in runs)].item()
+
     def __str__(self) -> str:
         value = self.source or (f"{self.value:g}" if np.ndim(self.value) == 0 else f"array {np.shape(self.value)}")
-        return f"{self.action} {self.address}{shown(self.index)} to {value}".replace("add", "add to").replace(
-            "to to", "to"
-        )
+        return SENTENCES[self.action].format(place=f"{self.address}{shown(self.index)}", value=value)
 
 
 def shown(index: Place) -> str:
     """The index as one would type it; nothing when the whole array is meant."""
     if all(place == slice(None) for place in index):
         return ""
-    return f"[{','.join(part(place) for place in index)}]"
+    return f"[{','.join(written(place) for place in index)}]"
 
 
-def part(place: int | slice) -> str:
-    if not isinstance(place, slice):
-        return str(place)
-    ends = ("" if end is None else str(end) for end in (place.start, place.stop))
-    return ":".join(ends)
-
-
-def chosen(given: dict[str, Any]) -> tuple[str, Any]:
-    """The one action among set, add, scale, zero and from_run that the caller asked for. Raises InputError."""
-    asked = [name for name, value in given.items() if value is not None and value is not False]
+def planned(address: str, where: Place, actions: Mapping[str, Any], source: str = "") -> Edit:
+    """The edit a caller asked for with exactly one of set, add, scale and zero. Raises InputError."""
+    asked = [name for name, value in actions.items() if value is not None and not (name == "zero" and value is False)]
     if len(asked) != 1:
-        raise InputError(f"an edit needs exactly one of set, add, scale, zero, from_run; got {', '.join(asked) or 'none'}")
-    return asked[0], given[asked[0]]
+        raise InputError(
+            f"an edit of {address} needs exactly one of set, add, scale, zero, from_run; got {', '.join(asked) or 'none'}"
+        )
+    action = asked[0]
+    value = 0.0 if action == "zero" else numbers(actions[action], address)
+    return Edit(address, where, "set" if action == "zero" else action, value, source)
+
+
+def numbers(value: Any, address: str) -> Any:
+    """A number or a copy of an array of numbers, so that nobody can change it later. Raises InputError."""
+    try:
+        array = np.array(value)
+    except ValueError:
+        array = np.array(None)
+    if array.dtype.kind not in "fiubV":  # V: bfloat16
+        raise InputError(f"edit of {address}: {str(value)!r:.50} is no number; give a number or an array of numbers")
+    return array[()]

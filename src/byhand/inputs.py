@@ -17,15 +17,20 @@ Array = np.ndarray[Any, Any]
 NO_TARGET = -1  # marks a place whose next token is not to be predicted
 
 
-def token_array(tokens: Any, vocabulary: int, context: int, what: str = "text") -> Array:
+def array_of(value: Any, name: str) -> Array:
+    """A copy of what the caller gave, which nobody can change later. Raises InputError for lists of unequal lengths."""
+    try:
+        return np.array(value)
+    except ValueError:
+        raise InputError(f"{name}: the lists have different lengths; pad them to one length and give mask=[B, T]") from None
+
+
+def token_array(tokens: Any, vocabulary: int, context: float, what: str = "text") -> Array:
     """Token ids as [B, T]; one list of ids becomes a batch of one.
 
     Raises InputError when they are not whole numbers, none, too many, of unequal lengths or outside the vocabulary.
     """
-    try:
-        array = np.asarray(tokens)
-    except ValueError:
-        raise InputError(f"the texts have different lengths; pad them to one length and give mask=[B, T]") from None
+    array = array_of(tokens, what)
     if array.size == 0:
         raise InputError(f"the {what} is empty; give at least one token")
     if array.dtype.kind not in "iu":
@@ -35,89 +40,105 @@ def token_array(tokens: Any, vocabulary: int, context: int, what: str = "text") 
     array = array.astype(np.int64).reshape(-1, array.shape[-1])
     if array.shape[1] > context:
         raise InputError(f"the {what} has {array.shape[1]} tokens, but the model reads at most {context}; shorten it")
-    outside = (array < 0) | (array >= vocabulary)
-    if outside.any():
-        place = tuple(map(int, np.argwhere(outside)[0]))
-        raise InputError(f"token id {array[place]} at {list(place)} is outside the vocabulary 0 … {vocabulary - 1}")
+    within(array, 0, vocabulary, f"token id of the {what}", "the vocabulary")
     return array
 
 
-def next_tokens(tokens_BT: Array) -> Array:
-    """What comes after each token; after the last nobody knows."""
-    unknown_B1 = np.full((len(tokens_BT), 1), NO_TARGET)
-    return np.concatenate([tokens_BT[:, 1:], unknown_B1], axis=1)
+def next_tokens(tokens_BT: Array, real: Array | None = None) -> Array:
+    """What comes after each token; after the last nobody knows, nor what belongs to padding (real [B,T] is False)."""
+    next_BT = np.roll(tokens_BT, -1, axis=1)
+    next_BT[:, -1] = NO_TARGET
+    if real is not None and real.shape == tokens_BT.shape:
+        next_BT[~(real.astype(bool) & np.roll(real, -1, axis=1).astype(bool))] = NO_TARGET
+    return next_BT
 
 
-def prepare(program: Program, given: Mapping[str, Array]) -> dict[str, Array]:
+# --- what every input of a program is made of ---------------------------------------------------------------------
+
+
+def prepare(program: Program, given: Mapping[str, Any]) -> dict[str, Array]:
     """All inputs of a program by address.
 
-    given: "tokens" [B,T]; for translation "source.tokens" [B,S]; optional "positions", "segments", "targets" [B,T];
-    "mask" and "source.mask", True where a token is real ([B,S]) or where position t may see position s ([B,T,S]).
-    Raises InputError for what is missing, does not fit, or leaves a position with nothing to see.
+    given: "tokens" [B,T]; for translation "source.tokens" [B,S]; optional "positions", "segments", "targets" [B,T] (or [T]
+    for one text); "mask", "source.mask" and "cross.mask", True where a token is real ([B,S]) or where position t may see
+    position s ([B,T,S]). Raises InputError for what is missing, does not fit, or leaves a position with nothing to see.
     """
     unknown = [name for name in given if name not in program.inputs]
     if unknown:
         raise InputError(f"{program.name} has no input {unknown[0]!r}; it reads: {', '.join(program.inputs)}")
-    inputs = {address: RULES[each.rule](address, given) for address, each in program.inputs.items()}
-    for address, each in program.inputs.items():
-        if address in given and each.rule not in MASKS:
-            like = inputs[address.replace(address.split(".")[-1], "tokens")]
-            if inputs[address].shape != like.shape:
-                raise InputError(f"{address} has shape {inputs[address].shape}, but the tokens have {like.shape}")
+    arrays = {name: array_of(value, name) for name, value in given.items()}
+    inputs = {address: RULES[each.rule](address, arrays) for address, each in program.inputs.items()}
+    for address, array in inputs.items():
+        like = inputs[beside(address)]
+        if program.inputs[address].rule not in MASKS and array.shape != like.shape:
+            raise InputError(f"{address} has shape {array.shape}, but the tokens have {like.shape}; give one a token")
+        if len(array) != len(inputs["tokens"]):
+            raise InputError(f"{address} has {len(array)} texts, tokens has {len(inputs['tokens'])}; give as many of both")
+        check(program, address, array)
     return inputs
 
 
-def tokens_of(address: str, given: Mapping[str, Array]) -> Array:
+def beside(address: str) -> str:
     """The tokens that an input stands beside: those of the source for `source.` inputs."""
-    name = "source.tokens" if address.startswith("source.") else "tokens"
+    return "source.tokens" if address.startswith("source.") else "tokens"
+
+
+def tokens_of(address: str, given: Mapping[str, Array]) -> Array:
+    name = beside(address)
     if name not in given:
         raise InputError(f"this model needs {name}; give source= and the tokens to continue")
     return given[name]
 
 
+def rows(address: str, given: Mapping[str, Array]) -> Array | None:
+    """What the caller gave, one row a text."""
+    return given[address][None] if address in given and given[address].ndim == 1 else given.get(address)
+
+
 def positions(address: str, given: Mapping[str, Array]) -> Array:
-    tokens_BT = tokens_of(address, given)
-    return given.get(address, np.broadcast_to(np.arange(tokens_BT.shape[1]), tokens_BT.shape))
+    B, T = tokens_of(address, given).shape
+    made = rows(address, given)
+    return np.tile(np.arange(T), (B, 1)) if made is None else made
 
 
 def segments(address: str, given: Mapping[str, Array]) -> Array:
-    return given.get(address, np.zeros_like(tokens_of(address, given)))
+    made = rows(address, given)
+    return np.zeros_like(tokens_of(address, given)) if made is None else made
 
 
 def targets(address: str, given: Mapping[str, Array]) -> Array:
-    return given.get(address, next_tokens(tokens_of(address, given)))
+    made = rows(address, given)
+    return next_tokens(tokens_of(address, given), given.get("mask")) if made is None else made
 
 
 def causal(address: str, given: Mapping[str, Array]) -> Array:
     T = tokens_of(address, given).shape[1]
-    return restricted(np.tri(T, dtype=bool), tokens_of(address, given), given.get(address))
+    return restricted(np.tri(T, dtype=bool), address, given, address)
 
 
 def everything(address: str, given: Mapping[str, Array]) -> Array:
     T = tokens_of(address, given).shape[1]
-    return restricted(np.ones((T, T), bool), tokens_of(address, given), given.get(address))
+    return restricted(np.ones((T, T), bool), address, given, address)
 
 
 def source(address: str, given: Mapping[str, Array]) -> Array:
     """What the encoder (``source.mask``) and the decoder (``cross.mask``) may see of the source text."""
-    asking, asked = tokens_of(address, given), tokens_of("source.tokens", given)
-    visible_TS = np.ones((asking.shape[1], asked.shape[1]), bool)
-    return restricted(visible_TS, asking, given.get(address, given.get("source.mask")), asked.shape[1])
+    visible_TS = np.ones((tokens_of(address, given).shape[1], tokens_of("source.tokens", given).shape[1]), bool)
+    padding = "source.mask" if given.get("source.mask", visible_TS).ndim == 2 else address
+    return restricted(visible_TS, address, given, address if address in given else padding)
 
 
-def restricted(visible_TS: Array, tokens_BT: Array, real: Array | None, asked: int | None = None) -> Array:
-    """The rule's mask for every text, without what the caller's mask hides, as [B,T,S]."""
-    B, T, S = *tokens_BT.shape, asked or tokens_BT.shape[1]
-    visible_BTS = np.broadcast_to(visible_TS, (B, T, S))
-    if real is not None:
-        if real.shape not in ((B, S), (B, T, S)):
-            raise InputError(f"mask has shape {real.shape}; give [B,S] = {(B, S)} or [B,T,S] = {(B, T, S)}")
-        visible_BTS = visible_BTS & real.astype(bool).reshape(B, -1, S)
-    blind = ~visible_BTS.any(-1)
-    if blind.any():
-        b, t = map(int, np.argwhere(blind)[0])
-        raise InputError(f"the mask leaves position {t} of text {b} with nothing to see; let every position see one")
-    return visible_BTS
+def restricted(visible_TS: Array, address: str, given: Mapping[str, Array], name: str) -> Array:
+    """The rule's mask for every text, without what the caller's mask of this name hides, as [B,T,S]."""
+    (T, S), B = visible_TS.shape, len(tokens_of(address, given))
+    real = given.get(name)
+    if real is None:
+        return np.tile(visible_TS, (B, 1, 1))
+    if real.shape not in ((B, S), (B, T, S)):
+        raise InputError(f"{name} has shape {real.shape}; give [B,S] = {(B, S)} or [B,T,S] = {(B, T, S)}")
+    if real.dtype.kind not in "biu" or not ((real == 0) | (real == 1)).all():
+        raise InputError(f"{name} holds {real.dtype} numbers; give True (or 1) where a token may be seen, else False (or 0)")
+    return visible_TS & real.astype(bool).reshape(B, -1, S)
 
 
 MASKS = {"causal", "everything", "source"}
@@ -130,3 +151,40 @@ RULES: dict[str, Callable[[str, Mapping[str, Array]], Array]] = {
     "everything": everything,
     "source": source,
 }
+
+
+# --- what an input may hold ---------------------------------------------------------------------------------------
+
+
+def check(program: Program, address: str, array: Array) -> None:
+    """Raise InputError if an input, given or edited, holds what the program cannot read."""
+    rule = program.inputs[address].rule
+    if rule in MASKS:
+        blind = ~array.any(-1)
+        if blind.any():
+            b, t = map(int, np.argwhere(blind)[0])
+            raise InputError(f"{address} leaves position {t} of text {b} with nothing to see; let every position see one")
+        return
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{address} holds {array.dtype}; give whole numbers")
+    letter, table = LIMITS[rule]
+    within(array, -np.inf if rule == "targets" else 0, program.sizes.get(letter, np.inf), address, table)
+    if rule == "targets" and (array < 0).all():
+        raise InputError(f"{address}: every place says that there is none; give at least one token id to predict")
+
+
+LIMITS = {
+    "tokens": ("V", "the vocabulary"),
+    "targets": ("V", "the vocabulary"),
+    "positions": ("P", "the table of positions"),
+    "segments": ("Y", "the table of segments"),
+}
+
+
+def within(array: Array, low: float, high: float, what: str, table: str) -> None:
+    """Raise InputError naming the first number that is not low … high-1."""
+    outside = (array < low) | (array >= high)
+    if outside.any():
+        place = tuple(map(int, np.argwhere(outside)[0]))
+        fix = f"{table} has 0 … {high - 1}" if high < np.inf else "they count from 0"
+        raise InputError(f"{what} is {array[place]} at {list(place)}; {fix}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from math import inf
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from byhand import generate, inputs
 from byhand.addresses import place, unknown
-from byhand.changes import Edit, chosen
+from byhand.changes import planned
 from byhand.engines.reference import precision
 from byhand.errors import InputError
 from byhand.families import FAMILIES, gpt2, handmade
@@ -77,34 +78,31 @@ class Model:
         """
         if engine not in ENGINES:
             raise InputError(f"no engine {engine!r}; there are: {', '.join(ENGINES)}")
-        arrays = {"tokens": self.token_ids(text)}
-        arrays |= {name: np.asarray(value) for name, value in given.items() if value is not None}
+        arrays = {name: value for name, value in given.items() if value is not None}
+        arrays["tokens"] = self.token_ids(text)
         if source is not None:
             arrays["source.tokens"] = self.token_ids(source, "source text")
-        arrays |= self.target_ids(targets, arrays["tokens"])
+        arrays |= self.target_ids(targets, arrays)
         program = self.program_with("targets" in arrays)
         prepared = inputs.prepare(program, arrays)
         return execute(program, self.weights, prepared, precision(dtype), keep, self.tokens, progress)
 
-    def token_ids(self, text: Text, what: str = "text") -> Array:
-        """Ids [B,T] of a text or of ids. Raises InputError when they are not this model's."""
+    def token_ids(self, text: Text, what: str = "text", most: float | None = None) -> Array:
+        """Ids [B,T] of a text or of ids, at most as many as the model reads. Raises InputError when they are not its own."""
+        vocabulary = self.program.sizes["V"]
         if isinstance(text, str):
             if self.tokenizer is None:
-                raise InputError(f"{self.name} has no tokenizer; give token ids from 0 to {self.program.sizes['V'] - 1}")
+                raise InputError(f"{self.name} has no tokenizer; give token ids from 0 to {vocabulary - 1}")
             text = self.tokenizer.encode(text)
-        return inputs.token_array(text, self.program.sizes["V"], self.config.context, what)
+        return inputs.token_array(text, vocabulary, self.config.context if most is None else most, what)
 
-    def target_ids(self, targets: Any, tokens_BT: Array) -> dict[str, Array]:
+    def target_ids(self, targets: Any, given: Mapping[str, Any]) -> dict[str, Any]:
         """The targets as an input: the caller's, or each next token where the model may not look ahead."""
-        if targets is not None:
-            ids = np.asarray(targets).reshape(tokens_BT.shape) if np.size(targets) == tokens_BT.size else np.asarray(targets)
-            if ids.dtype.kind not in "iu" or (ids >= self.program.sizes["V"]).any():
-                raise InputError(f"targets must be token ids below {self.program.sizes['V']}, negative where there is none")
-            return {"targets": ids}
-        mask = self.program.inputs["mask"]
-        if mask.rule == "causal" and tokens_BT.shape[1] > 1:
-            return {"targets": inputs.next_tokens(tokens_BT)}
-        return {}
+        if targets is None and self.program.inputs["mask"].rule == "causal":
+            real = given.get("mask")
+            made = inputs.next_tokens(given["tokens"], None if real is None else inputs.array_of(real, "mask"))
+            targets = made if (made >= 0).any() else None
+        return {} if targets is None else {"targets": targets}
 
     @property
     def tokens(self) -> Tokens:
@@ -113,7 +111,9 @@ class Model:
             return Tokens()
         return Tokens(lambda token: self.tokenizer.decode([token]), len(self.tokenizer))  # type: ignore[union-attr]
 
-    def generate(self, text: Text, *, max_tokens: int = 20, source: Text | None = None, dtype: str = "float32") -> Iterator[str]:
+    def generate(
+        self, text: Text, *, max_tokens: int = 20, source: Text | None = None, dtype: str = "float32"
+    ) -> Iterator[str]:
         """Continue a text greedily, piece by piece; the model sees the last tokens that fit its context.
 
         Yields text, or the ids as text for a model without a tokenizer. Raises InputError for a model that reads both
@@ -121,15 +121,15 @@ class Model:
         """
         if self.program.inputs["mask"].rule != "causal" or "logits" not in self.program:
             raise InputError(f"{self.name} does not read left to right, so it cannot continue a text")
-        start = self.token_ids(text[-self.config.context :] if isinstance(text, str) else np.asarray(text)[..., -self.config.context :])
+        start = self.token_ids(text, most=inf)
         if len(start) != 1:
             raise InputError(f"generate continues one text, got {len(start)}")
 
         def last_logits(ids: list[int]) -> Array:
             return self.run(ids, dtype=dtype, keep=["logits"], source=source).look("logits")[0, -1]
 
-        for token in generate.greedy(last_logits, start[0].tolist(), max_tokens, self.config.context):
-            yield self.tokens.text(token) + ("" if self.tokenizer else " ")
+        chosen = generate.greedy(last_logits, start[0].tolist(), max_tokens, self.config.context)
+        return (self.tokens.text(token) + ("" if self.tokenizer else " ") for token in chosen)
 
     def edit(self, address: str, index: Sequence[int | slice] | None = None, **change: Any) -> Model:
         """A new model with one weight changed; where and how as in `Run.edit`: head=, set=, add=, scale=, zero=."""
@@ -139,10 +139,8 @@ class Model:
             )
         actions = {name: change.pop(name, None) for name in ("set", "add", "scale", "zero")}
         before = self.weights[address]
-        where = place(self.program, address, before.shape, index, change)
-        action, value = chosen(actions)
-        each = Edit(address, where, *(("set", 0.0) if action == "zero" else (action, value)))
-        return replace(self, weights=self.weights.replaced(address, each.apply(before)))
+        each = planned(address, place(self.program, address, before.shape, index, change), actions)
+        return replace(self, weights=self.weights.edited(each))
 
 
 # --- models by name ---------------------------------------------------------------------------------------------

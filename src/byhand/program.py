@@ -21,9 +21,7 @@ from typing import Any, NamedTuple
 
 from byhand.errors import AddressError, InputError, ShapeError
 from byhand.operators.record import Operator
-from byhand.shapes import bind
-
-Shape = tuple[int, ...]
+from byhand.shapes import Shape, bind
 
 
 @dataclass(frozen=True)
@@ -256,8 +254,9 @@ class Program:
         return shapes
 
     def saved(self) -> set[str]:
-        """Addresses, other than weights, that some backward reads: what training must keep."""
-        return {address for step in self.steps for address in step.saved if address not in self.weights}
+        """Addresses, other than weights, that backward reads (of the loss, if there is one): what training must keep."""
+        steps = self.path("loss") if "loss" in self.producer else self.steps
+        return {address for step in steps for address in step.saved if address not in self.weights}
 
     def table(self, B: int = 1, T: int = 1, S: int | None = None, itemsize: int = 4) -> list[Row]:
         """One row a step; itemsize: bytes a number."""
@@ -281,6 +280,14 @@ class Program:
                 )
             )
         return rows
+
+    def __str__(self) -> str:
+        """The steps as text, shapes in letters; `table` has shapes, costs and bytes for a batch."""
+        rows = [(step.address, step.operator.name, step.axes, ", ".join(filter(None, step.reads))) for step in self.steps]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        heading = f"{self.name}: {len(self)} steps, {self.parameters:,} parameters"
+        lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+        return "\n".join([heading, *lines])
 
     @property
     def parameters(self) -> int:

@@ -6,7 +6,9 @@ bound to sizes anew at every operator call, so one array may be ``x_BTD`` where 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from operator import index as to_int
+from typing import Any
 
 from byhand.errors import AddressError, InputError, ShapeError
 
@@ -42,7 +44,9 @@ WORDS = {
     "layer": "L",
 }
 
+Shape = tuple[int, ...]
 Index = tuple[int, ...]  # the place of one element
+Place = tuple[int | slice, ...]  # a part of an array, one entry an axis
 
 LIKELY_CAUSE = {
     "B": "the batches do not belong together",
@@ -91,45 +95,53 @@ def bind(operands: Iterable[tuple[str, str, tuple[int, ...]]], where: str) -> di
     return sizes
 
 
-def axis_of(word: str, axes: str) -> int:
-    """The place of the axis that a caller's word means: ``axis_of("head", "BHTS") == 1``."""
-    letters = WORDS.get(word, word if word in AXES else "")
-    for letter in letters:
+def axis_of(word: str, axes: str, where: str = "this value") -> int:
+    """The place of the axis that a caller's word means: ``axis_of("head", "BHTS") == 1``. Raises AddressError."""
+    for letter in WORDS.get(word, word if word in AXES else ""):
+        if axes.count(letter) > 1:
+            raise AddressError(f"{where} has axes {axes}: {word!r} could mean either {letter}; give an index instead")
         if letter in axes:
             return axes.index(letter)
     usable = [each for each, means in WORDS.items() if any(letter in axes for letter in means)]
-    raise AddressError(f"no axis {word!r} in an array with axes {axes or 'none'}; it has: {', '.join(usable) or 'none'}")
+    raise AddressError(f"{where} has axes {axes or 'none'}, so no {word!r}; it has: {', '.join(usable) or 'none'}")
 
 
-def pick(axes: str, shape: tuple[int, ...], choice: Mapping[str, int | slice], where: str) -> tuple[int | slice, ...]:
+def pick(axes: str, shape: Shape, choice: Mapping[str, int | slice], where: str) -> Place:
     """Turn named choices into an index: ``pick("BHTS", (1, 12, 7, 7), {"head": 5})`` is ``(:, 5, :, :)``.
 
-    Raises AddressError for an axis the array does not have and for an index outside it.
+    Raises AddressError for an axis the array does not have or that is named twice, and for an index outside it.
     """
     index: list[int | slice] = [slice(None)] * len(axes)
+    named: dict[int, str] = {}
     for word, value in choice.items():
-        axis = axis_of(word, axes)
-        index[axis] = value if isinstance(value, slice) else within(int(value), shape[axis], f"{where}, {word}")
+        axis = axis_of(word, axes, where)
+        if axis in named:
+            raise AddressError(f"{where}: {named[axis]!r} and {word!r} are both its axis {axes[axis]}; name it once")
+        named[axis] = word
+        index[axis] = entry(value, shape[axis], f"{where}, {word}")
     return tuple(index)
 
 
-def element(axes: str, shape: tuple[int, ...], index: tuple[int, ...], where: str) -> tuple[int, ...]:
+def part(axes: str, shape: Shape, index: Sequence[int | slice] | int | slice, where: str) -> Place:
+    """The full index of a part of an array; axes that are not mentioned are taken whole. Raises AddressError."""
+    given = listed(index, where)
+    if len(given) > len(shape):
+        raise AddressError(f"{where} has axes {axes or 'none'} and shape {shape}, got {len(given)} indices; give fewer")
+    places = [entry(i, n, f"{where}, axis {a}") for i, n, a in zip(given, shape, axes, strict=False)]
+    return (*places, *[slice(None)] * (len(shape) - len(places)))
+
+
+def element(axes: str, shape: Shape, index: Sequence[int] | int, where: str) -> Index:
     """Check the index of one element, counting negative ones from the end. Raises AddressError."""
-    if len(index) != len(shape):
+    given = listed(index, where)
+    if len(given) != len(shape):
         raise AddressError(
-            f"{where} has axes {axes or 'none'} and shape {shape}; one element needs {len(shape)} indices, got {len(index)}"
+            f"{where} has axes {axes or 'none'} and shape {shape}; one element needs {len(shape)} indices, got {len(given)}"
         )
-    return tuple(within(i, size, f"{where}, axis {letter}") for i, size, letter in zip(index, shape, axes, strict=True))
+    return tuple(within(i, n, f"{where}, axis {a}") for i, n, a in zip(given, shape, axes, strict=True))
 
 
-def within(index: int, size: int, where: str) -> int:
-    """The index, counted from the front. Raises AddressError when it lies outside 0 … size-1."""
-    if not -size <= index < size:
-        raise AddressError(f"{where}: index {index} is out of range; there are {size}, so 0 … {size - 1}")
-    return index % size
-
-
-def complete(axes: str, shape: tuple[int, ...], choice: Mapping[str, int], where: str) -> tuple[int, ...]:
+def complete(axes: str, shape: Shape, choice: Mapping[str, int], where: str) -> Index:
     """The index of one element from named choices; an axis of size one needs no choice. Raises InputError."""
     index = pick(axes, shape, choice, where)
     missing = [letter for letter, i, size in zip(axes, index, shape, strict=True) if isinstance(i, slice) and size > 1]
@@ -137,3 +149,50 @@ def complete(axes: str, shape: tuple[int, ...], choice: Mapping[str, int], where
         names = ", ".join(f"{letter} ({AXES[letter]})" for letter in missing)
         raise InputError(f"{where} has axes {axes} and shape {shape}: say which {names}")
     return tuple(0 if isinstance(i, slice) else i for i in index)
+
+
+def listed(index: Any, where: str) -> tuple[Any, ...]:
+    """The places of an index, of which one alone needs no brackets. Raises AddressError."""
+    if isinstance(index, slice) or whole(index) is not None:
+        return (index,)
+    if not isinstance(index, Iterable):
+        raise AddressError(f"{where}: {index!r} is no index; give whole numbers, such as (0, 2, 1)")
+    return tuple(index)
+
+
+def entry(value: Any, size: int, where: str) -> int | slice:
+    """A whole number or a slice that chooses something of an axis. Raises AddressError."""
+    if not isinstance(value, slice):
+        return within(value, size, where)
+    ends = [end for end in (value.start, value.stop, value.step) if end is not None]
+    if any(whole(end) is None for end in ends) or value.step == 0:
+        raise AddressError(f"{where}: {value} is no slice; give whole numbers, such as slice(1, 3)")
+    if not range(*value.indices(size)):
+        raise AddressError(f"{where}: {written(value)} chooses nothing; there are {size}, so 0 … {size - 1}")
+    return value
+
+
+def within(index: Any, size: int, where: str) -> int:
+    """The index, counted from the front. Raises AddressError when it lies outside 0 … size-1 or is no whole number."""
+    place = whole(index)
+    if place is None:
+        raise AddressError(f"{where}: {index!r} is no index; give a whole number")
+    if not -size <= place < size:
+        raise AddressError(f"{where}: index {place} is out of range; there are {size}, so 0 … {size - 1}")
+    return place % size
+
+
+def whole(value: Any) -> int | None:
+    """The value as a whole number, if it is one."""
+    try:
+        return to_int(value)
+    except TypeError:
+        return None
+
+
+def written(place: int | slice) -> str:
+    """A place as one would type it between brackets."""
+    if not isinstance(place, slice):
+        return str(place)
+    ends = ["" if end is None else str(end) for end in (place.start, place.stop, place.step)]
+    return ":".join(ends if ends[2] else ends[:2])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from math import prod, sqrt
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 
+from byhand.changes import Edit
 from byhand.errors import AddressError, InputError, ShapeError
 from byhand.program import Program
+from byhand.shapes import whole
 
 Array = np.ndarray[Any, Any]
 
@@ -18,18 +21,20 @@ Array = np.ndarray[Any, Any]
 class Weights(Mapping[str, Array]):
     """The weights of one program by address, each made or read when first asked for.
 
-    An array may be a view of a larger stored one (GPT-2's q, k and v). Nothing here ever writes to an array: a change
-    makes new Weights that share all others.
+    An array may be a view of a larger stored one (GPT-2's q, k and v). The arrays are read-only: a change makes new
+    Weights that share all others.
     """
 
     def __init__(self, sources: Mapping[str, Array | Callable[[], Array]]) -> None:
-        self.sources = dict(sources)
+        self.sources = {address: each if callable(each) else frozen(each) for address, each in sources.items()}
 
     def __getitem__(self, address: str) -> Array:
+        if address not in self.sources:
+            near = get_close_matches(address, self.sources, n=3, cutoff=0.4)
+            raise AddressError(f"no weight {address!r}; the nearest are {', '.join(near) or 'none'}")
         source = self.sources[address]
         if callable(source):
-            source = self.sources[address] = source()
-            source.flags.writeable = False
+            source = self.sources[address] = frozen(source())
         return source
 
     def __iter__(self) -> Iterator[str]:
@@ -38,33 +43,44 @@ class Weights(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self.sources)
 
+    def __contains__(self, address: object) -> bool:
+        return address in self.sources
+
     def pending(self, address: str) -> bool:
         """Whether the array has still to be made."""
         return callable(self.sources[address])
 
-    def replaced(self, address: str, array: Array) -> Weights:
-        """The same weights with one array exchanged for another of the same shape."""
-        if address not in self.sources:
-            raise AddressError(f"no weight {address!r}")
-        if array.shape != self[address].shape:
-            raise ShapeError(f"{address} has shape {self[address].shape}, got {array.shape}; give an array of that shape")
-        return Weights({**self.sources, address: array})
+    def edited(self, edit: Edit) -> Weights:
+        """The same weights with one of them changed; that one is float64 from then on, so that no digit is lost.
+
+        Raises AddressError for an unknown weight and ShapeError when the edit does not fit.
+        """
+        return Weights({**self.sources, edit.address: edit.apply(self[edit.address].astype(np.float64))})
+
+
+def frozen(array: Array) -> Array:
+    """The array, or a view of it, that cannot be written to."""
+    if not array.flags.writeable:
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def given(program: Program, arrays: Mapping[str, Array]) -> Weights:
     """Check that the arrays are exactly what the program reads. Raises ShapeError or InputError naming the first misfit."""
     shapes = program.shapes()
-    missing = [address for address in program.weights if address not in arrays]
-    left_over = [address for address in arrays if address not in program.weights]
-    if missing or left_over:
-        parts = [f"missing: {', '.join(missing[:5])}"] * bool(missing) + [f"not read: {', '.join(left_over[:5])}"] * bool(left_over)
-        raise InputError(f"the weights are not those of {program.name}: {'; '.join(parts)}")
-    for address in program.weights:
+    missing, left_over = program.weights.keys() - arrays.keys(), arrays.keys() - program.weights.keys()
+    for what, names in (("misses", missing), ("does not read", left_over)):
+        if names:
+            some = ", ".join(sorted(names)[:5])
+            raise InputError(f"{program.name} {what} {len(names)} weights: {some}; give exactly those of its program")
+    for address, axes in program.weights.items():
         array = arrays[address]
         if array.shape != shapes[address]:
-            raise ShapeError(f"{address} ({program.weights[address]}) has shape {array.shape}, {program.name} needs {shapes[address]}")
-        if array.dtype.kind in "iubc":
-            raise InputError(f"{address} holds {array.dtype}; weights are real numbers")
+            raise ShapeError(f"{address} ({axes}) has shape {array.shape}, but {program.name} needs {shapes[address]}")
+        if array.dtype.kind not in "fV":  # V: bfloat16
+            raise InputError(f"{address} holds {array.dtype}; give real numbers, such as float32")
     return Weights(arrays)
 
 
@@ -72,8 +88,10 @@ def random(program: Program, seed: int, dtype: Any = np.float32) -> Weights:
     """Weights from a seed, each array from the seed and its own address, so one can be made without the others.
 
     Products keep the size of what they read; gains, shifts and biases are random too, so that no part of the model is
-    without effect.
+    without effect. Raises InputError for a seed that is no whole number from 0 on.
     """
+    if whole(seed) is None or seed < 0:
+        raise InputError(f"seed is {seed!r}; give a whole number, 0 or more")
 
     def maker(address: str, axes: str) -> Callable[[], Array]:
         return lambda: initial(address, axes, tuple(program.sizes[letter] for letter in axes), seed).astype(dtype)

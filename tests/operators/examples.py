@@ -8,7 +8,7 @@ two axes cannot be taken for each other unnoticed. `variants` makes every axis o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import Parameter
 from itertools import chain, combinations
 from typing import Any
@@ -178,3 +178,14 @@ def variants(record: Operator) -> Iterator[Example]:
     for absent in map(frozenset, choices):
         for seed, one in enumerate(ones):
             yield example(record, seed, one, absent)
+
+
+def hidden(record: Operator) -> Iterator[Example]:
+    """Examples in which some scores or logits are -inf, as a mask leaves them; none for operators that read neither."""
+    for operand in record.inputs:
+        if operand.name in ("score", "logits"):
+            for seed in range(3):
+                each = example(record, seed)
+                array = each.inputs[operand.name]
+                seen = allowed(np.random.default_rng(seed), array.shape, each.sizes)
+                yield replace(each, inputs={**each.inputs, operand.name: np.where(seen, array, -np.inf)})

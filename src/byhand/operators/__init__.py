@@ -37,6 +37,7 @@ __all__ = [
     "rotary_pairs",
     "scale",
     "scores",
+    "silu",
     "sinusoidal_positions",
     "softmax",
     "tanh",
@@ -44,6 +45,5 @@ __all__ = [
     "to_heads",
     "top_k",
     "top_p",
-    "draw",
     "unembed",
 ]

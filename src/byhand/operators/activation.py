@@ -41,9 +41,10 @@ class gelu_tanh:
     """
 
     shapes = "x_BTF -> out_BTF"
-    equation = "out = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))"
+    equation = "out = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x^3)))"
     gradient = """
-        d_x = d_out * ((1 + tanh(u))/2 + x/2 * (1 - tanh(u)^2) * sqrt(2/pi) * (1 + 0.134145 x^2)), u = sqrt(2/pi) * (x + 0.044715 x^3)
+        d_x = d_out * ((1 + tanh(u))/2 + x/2 * (1 - tanh(u)^2) * sqrt(2/pi) * (1 + 0.134145 * x^2))
+        u = sqrt(2/pi) * (x + 0.044715 * x^3)
     """
     arithmetic = """
         bend[b,t,f] = tanh(sqrt(2 / pi) * (x[b,t,f] + 0.044715 * x[b,t,f] ** 3))

@@ -31,10 +31,10 @@ class scores:
     """
 
     shapes = "query_BTHK, key_BSGK -> score_BHTS"
-    equation = 'score = einsum("BTHK,BSHK->BHTS", query, key) / sqrt(K), key head h // (H/G)'
+    equation = 'score = einsum("BTGRK,BSGK->BGRTS", query, key) / sqrt(K), H = G * R'
     gradient = """
-        d_query = einsum("BHTS,BSHK->BTHK", d_score, key) / sqrt(K)
-        d_key = einsum("BHTS,BTHK->BSHK", d_score, query) / sqrt(K), summed over the query heads of each key head
+        d_query = einsum("BGRTS,BSGK->BTGRK", d_score, key) / sqrt(K)
+        d_key = einsum("BGRTS,BTGRK->BSGK", d_score, query) / sqrt(K)
     """
     arithmetic = """
         R = H // G
@@ -65,7 +65,7 @@ class mask:
     """Hide what may not be seen: later positions (causal), padding, or any other pair, as `allowed` says.
 
     A hidden score is -inf, so its weight will be exactly zero. (The hand-made model hides with -1e10, which float64's
-    exp also turns into zero.)
+    exp also turns into zero.) Every query must be allowed something: a row of nothing but -inf has no softmax.
     """
 
     shapes = "score_BHTS, allowed_BTS -> masked_BHTS"
@@ -93,7 +93,7 @@ class softmax:
     """
 
     shapes = "score_BHTS -> weight_BHTS"
-    equation = "weight = exp(score - max(score)) / sum(exp(score - max(score))), over s"
+    equation = "weight = softmax(score) over s = exp(score - max(score)) / sum(exp(score - max(score)))"
     gradient = "d_score = weight * (d_weight - sum(d_weight * weight))"
     arithmetic = """
         peak[b,h,t] = max(s, score[b,h,t,s])
@@ -125,10 +125,10 @@ class mix:
     """Read: every head's average of the values, weighted by its attention."""
 
     shapes = "weight_BHTS, value_BSGK -> out_BTHK"
-    equation = 'out = einsum("BHTS,BSHK->BTHK", weight, value), value head h // (H/G)'
+    equation = 'out = einsum("BGRTS,BSGK->BTGRK", weight, value), H = G * R'
     gradient = """
-        d_weight = einsum("BTHK,BSHK->BHTS", d_out, value)
-        d_value = einsum("BHTS,BTHK->BSHK", weight, d_out), summed over the query heads of each value head
+        d_weight = einsum("BTGRK,BSGK->BGRTS", d_out, value)
+        d_value = einsum("BGRTS,BTGRK->BSGK", weight, d_out)
     """
     arithmetic = """
         R = H // G

@@ -101,7 +101,7 @@ class first_position:
     """
 
     shapes = "x_BTD -> first_B1D"
-    equation = "first = x[:, 0]"
+    equation = "first = x[:, :1]"
     gradient = "d_x = d_first at position 0, zero elsewhere"
     arithmetic = """
         first[b,0,d] = x[b,0,d]

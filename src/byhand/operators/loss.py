@@ -11,7 +11,7 @@ class probabilities:
     """Turn the scores of all tokens into probabilities: softmax over the vocabulary."""
 
     shapes = "logits_BTV -> probs_BTV"
-    equation = "probs = exp(logits - max(logits)) / sum(exp(logits - max(logits))), over v"
+    equation = "probs = softmax(logits) over v = exp(logits - max(logits)) / sum(exp(logits - max(logits)))"
     gradient = "d_logits = probs * (d_probs - sum(d_probs * probs))"
     arithmetic = """
         peak[b,t] = max(v, logits[b,t,v])
@@ -41,7 +41,7 @@ class cross_entropy:
     """
 
     shapes = "logits_BTV, target_BT -> loss_BT, logsumexp_BT"
-    equation = "loss = log(sum(exp(logits))) - logits[target]"
+    equation = "loss = log(sum(exp(logits))) - logits[target], 0 where target < 0"
     gradient = "d_logits = d_loss * (softmax(logits) - onehot(target)), 0 where target < 0"
     arithmetic = """
         peak[b,t] = max(v, logits[b,t,v])

@@ -15,7 +15,8 @@ class layer_norm:
     shapes = "x_BTD, gain_D, shift_D -> out_BTD, mean_BT, rstd_BT"
     equation = "out = (x - mean(x)) / sqrt(variance(x) + eps) * gain + shift"
     gradient = """
-        d_x = rstd * (d_unit - mean(d_unit) - unit * mean(d_unit * unit)), d_unit = d_out * gain, unit = (x - mean) * rstd
+        d_x = rstd * (d_unit - mean(d_unit) - unit * mean(d_unit * unit))
+        d_unit = d_out * gain, unit = (x - mean) * rstd
         d_gain = sum(d_out * unit)
         d_shift = sum(d_out)
     """
@@ -57,14 +58,15 @@ class layer_norm:
 class rms_norm:
     """Give every vector root-mean-square 1, then let each feature choose its own scale.
 
-    Zhang and Sennrich 2019, "Root Mean Square Layer Normalization". In bfloat16 the vector is rounded before the gain is
-    applied, as Llama's own code and transformers do.
+    Zhang and Sennrich 2019, "Root Mean Square Layer Normalization". In bfloat16 the vector is rounded before the gain
+    is applied, as Llama's own code and transformers do.
     """
 
     shapes = "x_BTD, gain_D -> out_BTD, rstd_BT"
     equation = "out = x / sqrt(mean(x * x) + eps) * gain"
     gradient = """
-        d_x = rstd * (d_unit - unit * mean(d_unit * unit)), d_unit = d_out * gain, unit = x * rstd
+        d_x = rstd * (d_unit - unit * mean(d_unit * unit))
+        d_unit = d_out * gain, unit = x * rstd
         d_gain = sum(d_out * unit)
     """
     arithmetic = """

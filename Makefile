@@ -1,0 +1,78 @@
+# Every target does all of its own set-up, in .venv (make parity: in .parity), and is quick the second time.
+# PYTHON=... picks the interpreter, ARGS=... goes on to pytest: make test ARGS="-k softmax"
+
+.PHONY: help run test check parity docs clean
+.NOTPARALLEL:
+
+help:
+	@echo "make run     set up, then the tour of the package"
+	@echo "make test    set up, then the tests"
+	@echo "make check   set up, then ruff format, ruff and pyright"
+	@echo "make parity  set up with torch and transformers, then the tests against them (a large download)"
+	@echo "make docs    write the generated pages of docs/ anew"
+	@echo "make clean   remove everything that the other targets made"
+
+run: .venv/.run
+	@.venv/bin/byhand tour
+
+test: .venv/.dev
+	@.venv/bin/python -m pytest $(ARGS)
+
+check: .venv/.dev
+	@.venv/bin/python -m ruff format --check
+	@.venv/bin/python -m ruff check
+	@.venv/bin/python -m pyright
+
+parity: .parity/.parity
+	@.parity/bin/python -m pytest tests/parity $(ARGS)
+
+docs: .venv/.dev
+	@.venv/bin/python docs/generate.py
+
+clean:
+	@rm -rf .venv .parity .pytest_cache .ruff_cache .hypothesis build dist
+	@find src tests examples docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+PYTHON ?= python3.13 python3.12 python3.11 python3
+
+# $(call setup,FOLDER,EXTRA,WORDS): a virtual environment with the package and one extra. The first fitting interpreter
+# is taken, one that cannot make an environment being no more than a reason to go on looking.
+define setup
+@set -e; \
+if ! $(1)/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	fitting=; able=; \
+	for python in $(PYTHON); do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		fitting=$$python; \
+		"$$python" -c 'import ensurepip, venv' 2>/dev/null && { able=$$python; break; }; \
+	done; \
+	if [ -z "$$fitting" ]; then \
+		echo "byhand needs Python 3.11 or newer; none of these is: $(PYTHON). Name one: make PYTHON=/path/to/python3" >&2; exit 1; \
+	elif [ -z "$$able" ]; then \
+		echo "$$fitting cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; \
+	fi; \
+	"$$able" -m venv --clear $(1); \
+fi; \
+echo "Setting up $(1): $(3)"; \
+$(1)/bin/python -m pip install -qq --disable-pip-version-check -e ".$(2)"; \
+pwd -P > $(1)/.place; \
+touch $@
+endef
+
+.venv/.run: pyproject.toml
+	$(call setup,.venv,,byhand and what it needs)
+
+.venv/.dev: pyproject.toml
+	$(call setup,.venv,[dev],byhand and the tools for its tests)
+	@touch .venv/.run
+
+.parity/.parity: pyproject.toml
+	$(call setup,.parity,[parity],byhand with torch and transformers)
+
+# A copied or moved folder brings environments that still import the package from where it was: set them up again.
+ifneq "$(shell cat .venv/.place 2>/dev/null)" "$(shell pwd -P)"
+.PHONY: .venv/.run .venv/.dev
+endif
+ifneq "$(shell cat .parity/.place 2>/dev/null)" "$(shell pwd -P)"
+.PHONY: .parity/.parity
+endif

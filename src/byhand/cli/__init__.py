@@ -1,0 +1,73 @@
+"""The command line: one module a command, and here what they share: errors, exit codes, Ctrl-C, a closed pipe.
+
+Exit codes: 0 done, 1 the answer is "no", 2 wrong use or bad input, 130 stopped with Ctrl-C, 141 the reader went away.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+from typer import Exit, Option, Typer, TyperException
+
+from byhand import __version__
+from byhand.cli import explain, models, pseudocode, run, tour, trace
+from byhand.cli.arguments import HELP, enter
+from byhand.cli.show import closed_pipe
+from byhand.errors import ByhandError
+
+WRONG_USE, STOPPED = 2, 130
+
+app = Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False, context_settings=HELP)
+for module in (tour, models, run, trace, explain, pseudocode):
+    enter(app, module.__name__.rpartition(".")[2], module.command, module.EXAMPLES)
+
+
+def version(asked: bool) -> None:
+    if asked:
+        print(f"byhand {__version__}")
+        raise Exit
+
+
+@app.callback(no_args_is_help=True, epilog="Start with: byhand tour")
+def about(
+    version: Annotated[bool, Option("--version", callback=version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """A transformer you can take apart: run it, look at every number, change it, explain it."""
+
+
+def main(words: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a sign shows ? instead of failing
+    sys.exit(called(sys.argv[1:] if words is None else list(words)))
+
+
+def called(words: list[str]) -> int:
+    """Run one command; every mistake of the user's is one line on stderr."""
+    try:
+        code = app(words, prog_name="byhand", standalone_mode=False) or 0
+        sys.stdout.flush()
+    except ByhandError as error:
+        return complain(str(error))
+    except TyperException as error:
+        return complain(usage(error))
+    except BrokenPipeError:
+        closed_pipe()
+    except KeyboardInterrupt:
+        code = STOPPED
+    if code == STOPPED:
+        print("byhand: stopped", file=sys.stderr)
+    return code
+
+
+def usage(error: TyperException) -> str:
+    """What was wrong with the options, and where to read about them."""
+    context = getattr(error, "ctx", None)
+    hint = f"; see {context.command_path} --help" if context is not None else ""
+    return " ".join(error.format_message().split()).removesuffix(".") + hint
+
+
+def complain(line: str) -> int:
+    print(f"byhand: error: {line}", file=sys.stderr)
+    return WRONG_USE

@@ -1,0 +1,251 @@
+"""``byhand run``: what a model expects after each position, what it continues with, and what an edit changes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+from typer import Option
+
+import byhand
+from byhand import model as models
+from byhand.addresses import place
+from byhand.cli import show
+from byhand.cli.arguments import Start
+from byhand.cli.figures import scalar, summary, token_name
+from byhand.cli.starting import changes, edited, given_text, progress, start
+from byhand.cli.changed import print_diff
+from byhand.errors import InputError
+from byhand.inputs import NO_TARGET
+from byhand.memory import size
+from byhand.model import Model
+from byhand.run import Run
+
+EXAMPLES = (
+    "run aab abaab --generate 10",
+    "run aab aab --loss",
+    'run aab aab --edit "blocks.0.attn.v.weight[5,0,7]=0"',
+    'run original-tiny "Hello" --source "Bonjour" --top 5',
+)
+FEW = ("logits", "probs", "losses", "loss")
+SMALL_VOCABULARY = 4  # up to here every token has its columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked(Start):
+    generate: Annotated[int | None, Option(metavar="N", help="Continue the text by N tokens, most likely first.")] = None
+    loss: Annotated[bool, Option("--loss", help="Also the loss of every position and their mean.")] = False
+    top: Annotated[int, Option(metavar="N", help="How many predictions to show.")] = 3
+    keep: Annotated[list[str], Option(metavar="PATTERN", help="Values to keep and report. Repeatable.")] = field(default_factory=list)
+
+
+def command(asked: Asked) -> None:
+    """Run a model on a text: what it expects after each position, and how sure it is.
+
+    With --generate it continues the text. With --edit it shows what the change does.
+    """
+    if asked.top < 1:
+        raise InputError(f"--top is {asked.top}; give 1 or more")
+    if asked.generate is not None:
+        return generate(asked)
+    model, run = start(asked, asked.text, kept(asked))
+    changed = edited(model, run, asked.edit)
+    if asked.loss and "loss" not in run.program:
+        raise InputError("there is no loss: give two tokens or more, or --targets")
+    if asked.json:
+        return show.document(to_dict(asked, model, run, changed))
+    print_run(asked, model, changed)
+    if asked.edit:
+        show.write("")
+        show.heading("What the edit changed")
+        print_diff(run.diff(changed))
+
+
+def kept(asked: Asked) -> str | list[str]:
+    """What to keep: what was asked for, all that an edit could change, or just the answers."""
+    if asked.keep or not asked.edit:
+        program = byhand.load(asked.model).program_with(targets=True)
+        return [*asked.keep, *(address for address in FEW[:2] if address in program)] or [program.steps[-1].address]
+    return "all"
+
+
+# --- continuing -------------------------------------------------------------------------------------------------
+
+
+def generate(asked: Asked) -> None:
+    """Print the text and then, piece by piece, how the model continues it."""
+    model = byhand.load(asked.model, seed=asked.seed)
+    text = given_text(model, asked.text, asked.ids, "TEXT", "--ids")
+    source = given_text(model, asked.source, asked.source_ids, "--source", "--source-ids", needed="source.tokens" in model.program.inputs)
+    if asked.engine not in models.ENGINES:
+        raise InputError(f"no engine {asked.engine!r}; there are: {', '.join(models.ENGINES)}")
+    model = with_edits(model, asked.edit)
+    pieces = model.generate(text, max_tokens=asked.generate or 0, source=source, dtype=asked.dtype)
+    written = text if isinstance(text, str) else "".join(f"{token} " for token in text)
+    if asked.json:
+        return show.document({"model": model.name, "text": written, "continuation": "".join(pieces)})
+    first = next(pieces, "")  # before anything is written, so that an error stands alone
+    out = show.console()
+    out.print(Text(written, style="dim"), end="", soft_wrap=True)
+    for piece in (first, *()):
+        out.print(piece, end="", soft_wrap=True)
+    for piece in pieces:
+        out.print(piece, end="", soft_wrap=True)
+        sys.stdout.flush()
+    out.print()
+
+
+def with_edits(model: Model, edits: Sequence[str]) -> Model:
+    """The model with its weights edited. Raises InputError for an edit of something else."""
+    for each in changes(model, list(edits)):
+        at = each.place
+        if at.address in model.program and at.address not in model.weights:
+            raise InputError(f"--generate can only edit weights, and {at.address} is none; leave out --generate")
+        if at.address in model.weights:
+            place(model.program, at.address, model.weights[at.address].shape, at.index, at.choice)
+        model = model.edit(at.address, at.index, **at.choice, **{each.action: each.value})
+    return model
+
+
+# --- what comes next --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Position:
+    """One position of a text: its token, what should come, and the probabilities and logits of what may come."""
+
+    place: int
+    token: int
+    target: int | None
+    probs_V: Any
+    logits_V: Any
+    loss: float | None
+
+    @property
+    def best(self) -> int:
+        return int(np.argmax(self.logits_V))
+
+    @property
+    def right(self) -> bool | None:
+        return None if self.target is None else self.best == self.target
+
+    def top(self, most: int) -> list[int]:
+        return np.argsort(-self.logits_V, kind="stable")[:most].tolist()
+
+
+def positions(run: Run) -> list[Position]:
+    """Every position of the one text that was run; none for a model without logits."""
+    if "logits" not in run.program:
+        return []
+    tokens_T, logits_TV, probs_TV = (run.look(name)[0] for name in ("tokens", "logits", "probs"))
+    targets_T = run.look("targets")[0] if "targets" in run.program.inputs else np.full(len(tokens_T), NO_TARGET)
+    losses_T = run.look("losses")[0] if "losses" in run.program else None
+    return [
+        Position(
+            place=t,
+            token=int(tokens_T[t]),
+            target=int(targets_T[t]) if targets_T[t] >= 0 else None,
+            probs_V=probs_TV[t].astype(np.float64),
+            logits_V=logits_TV[t].astype(np.float64),
+            loss=float(losses_T[t]) if losses_T is not None and targets_T[t] >= 0 else None,
+        )
+        for t in range(len(tokens_T))
+    ]
+
+
+def to_dict(asked: Asked, model: Model, run: Run, changed: Run) -> dict[str, Any]:
+    """The whole answer as plain data."""
+    listed = [position_dict(each, changed, asked.top) for each in positions(changed)]
+    answer = {"model": model.name, "dtype": run.dtype, "engine": asked.engine, "positions": listed}
+    if not listed:
+        address = run.program.steps[-1].address
+        answer["output"] = {"address": address, "values": changed.look(address)}
+    if asked.loss:
+        answer["loss"] = float(changed.look("loss"))
+    if asked.keep:
+        answer["kept"] = {address: array.nbytes for address, array in changed.kept.items()}
+    if asked.edit:
+        answer |= {"edits": list(map(str, changed.edits)), "diff": run.diff(changed).to_dict()}
+    return answer
+
+
+def position_dict(each: Position, run: Run, most: int) -> dict[str, Any]:
+    text = run.setting.tokens.text
+
+    def candidate(token: int) -> dict[str, Any]:
+        return {"token": text(token), "id": token, "probability": each.probs_V[token], "logit": each.logits_V[token]}
+
+    return {
+        "position": each.place,
+        "token": text(each.token),
+        "id": each.token,
+        "next": None if each.target is None else {"token": text(each.target), "id": each.target},
+        "predicted": [candidate(token) for token in each.top(max(most, 1))],
+        "right": each.right,
+        "loss": each.loss,
+    }
+
+
+def print_run(asked: Asked, model: Model, run: Run) -> None:
+    listed = positions(run)
+    show.heading(f"{model.name}, {run.look('tokens').shape[1]} tokens, {run.dtype}")
+    for each in run.edits:
+        show.write(f"edited: {each}")
+    show.write("")
+    if listed:
+        show.write(table(listed, run, asked), *score(listed, run, asked))
+    else:
+        address = run.program.steps[-1].address
+        facts = summary(run.look(address), first=6)
+        first = ", ".join(scalar(value, 4) for value in facts["first"])
+        show.prose(f"{model.name} has no logits. Its last value is {address}, {run[address].shape}: {first} ...")
+    if asked.keep:
+        total = sum(array.nbytes for array in run.kept.values())
+        show.write("", f"kept {size(total)}:")
+        show.write(show.table({"value": "left", "bytes": "right"}, [(a, size(v.nbytes)) for a, v in run.kept.items()]))
+
+
+def table(listed: list[Position], run: Run, asked: Asked) -> Table:
+    """A row a position; a small vocabulary has its probabilities and logits side by side."""
+    write = run.setting.tokens.text
+    few = run.program.sizes["V"] <= SMALL_VOCABULARY
+    causal = run.program.inputs["mask"].rule == "causal"
+    columns = {"": "right", "token": "left", "next" if causal else "target": "left", "predicted": "left"}
+    labels = [token_name(write(v)) for v in range(run.program.sizes["V"])] if few else []
+    columns |= {f"p({label})": "right" for label in labels} | {f"logit {label}": "right" for label in labels}
+    columns |= {} if few else {f"the {asked.top} most likely": "left"}
+    columns |= {"loss": "right"} if asked.loss else {}
+    return show.table(columns, [cells(each, write, few, asked) for each in listed])
+
+
+def cells(each: Position, write: Any, few: bool, asked: Asked) -> list[Any]:
+    name = lambda token: token_name(write(token))  # noqa: E731
+    target = "" if each.target is None else name(each.target)
+    style = {True: "green", False: "red", None: ""}[each.right]
+    row: list[Any] = [str(each.place), name(each.token), target, Text(name(each.best), style=style)]
+    if few:
+        row += [percent(p) for p in each.probs_V] + [scalar(x, 6) for x in each.logits_V]
+    else:
+        row.append("  ".join(f"{name(token)} {percent(each.probs_V[token])}" for token in each.top(asked.top)))
+    if asked.loss:
+        row.append("" if each.loss is None else f"{each.loss:.4g}")
+    return row
+
+
+def percent(probability: float) -> str:
+    return "nan" if probability != probability else f"{probability:.1%}"
+
+
+def score(listed: list[Position], run: Run, asked: Asked) -> list[str]:
+    """How many predictions were right, and the mean loss."""
+    known = [each.right for each in listed if each.right is not None]
+    lines = [f"\n{sum(known)} of {len(known)} predictions are what came next"] if known else []
+    if asked.loss:
+        loss = float(run.look("loss"))
+        lines.append(f"loss {loss:.6g} (mean over {len(known)} positions, in nats)")
+    return lines

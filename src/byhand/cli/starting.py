@@ -1,0 +1,156 @@
+"""From what was typed to a model and its run: texts, ids, edits, addresses, and progress while it takes long."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Timer
+from typing import Any
+
+import byhand
+from byhand import aliases
+from byhand.addresses import axes_of, known, unknown
+from byhand.changes import shown
+from byhand.cli.arguments import Change, Place, Start, Token, change, ids, place, token_id
+from byhand.errors import AddressError, InputError
+from byhand.model import Model
+from byhand.program import Program
+from byhand.run import Keep, Progress, Run
+from byhand.shapes import pick
+
+PATIENCE = 1.0  # seconds after which somebody who waits wants to see that something happens
+
+
+def tokens_of(model: Model) -> Token:
+    """How a token is read for this model. Raises InputError for what is not exactly one token."""
+
+    def read(text: str) -> int:
+        if model.tokenizer is None:
+            raise InputError(f"{model.name} has no tokenizer, so {text!r} names no token; give its id")
+        found = model.tokenizer.encode(text)
+        if len(found) != 1:
+            raise InputError(f"{text!r} is {len(found)} tokens of {model.name}; name exactly one")
+        return found[0]
+
+    return read
+
+
+def start(asked: Start, text: str | None, keep: Keep = "all") -> tuple[Model, Run]:
+    """The model and its run, without the edits. Raises ByhandError."""
+    model = byhand.load(asked.model, seed=asked.seed)
+    given = given_text(model, text, asked.ids, "TEXT", "--ids")
+    source = given_text(model, asked.source, asked.source_ids, "--source", "--source-ids", needed="source.tokens" in model.program.inputs)
+    targets = None if asked.targets is None else [ids(asked.targets, "--targets")]
+    with progress(f"running {model.name}", len(model.program)) as tick:
+        run = model.run(
+            given, source=source, targets=targets, dtype=asked.dtype, engine=asked.engine, keep=keep, progress=tick
+        )
+    return model, run
+
+
+def given_text(model: Model, text: str | None, listed: str | None, word: str, option: str, needed: bool = True) -> Any:
+    """The text or the ids that were given, one of the two. Raises InputError."""
+    if text is not None and listed is not None:
+        raise InputError(f"got both {word} and {option}; give one of them")
+    if listed is not None:
+        return ids(listed, option)
+    if text is None:
+        if needed:
+            raise InputError(f"{model.name} needs {word} or {option}, such as {option} 0,1,1")
+        return None
+    if model.tokenizer is None:
+        last = model.program.sizes["V"] - 1
+        raise InputError(f"{model.name} has no tokenizer; give token ids from 0 to {last}, such as {option} 0,1,1")
+    return text
+
+
+# --- edits and addresses ----------------------------------------------------------------------------------------
+
+
+def edited(model: Model, run: Run, edits: list[str]) -> Run:
+    """The run with the edits made, in order; the run itself when there are none."""
+    for each in changes(model, edits):
+        at = each.place
+        address = resolve(run.program, at.address)
+        check_part(run, address, at)
+        with progress(f"computing again from {address}"):
+            run = run.edit(address, at.index, **at.choice, **{each.action: each.value})
+    return run
+
+
+def changes(model: Model, edits: list[str]) -> list[Change]:
+    read = tokens_of(model)
+    return [change(text, read) for text in edits]
+
+
+def resolve(program: Program, name: str) -> str:
+    """The address that a name means; an alias may be another name for one value. Raises AddressError."""
+    if known(program, name):
+        return name
+    view = aliases.find(program, name)
+    if view is None:
+        raise unknown(program, name)
+    first, *others = view.addresses
+    if others or view.computed or view.axes != program.axes(first):
+        raise AddressError(f"{name} is made from {', '.join(view.addresses[:3])}{' ...' if others[2:] else ''}; name one of those")
+    return first
+
+
+def check_part(run: Run, address: str, at: Place) -> tuple[int | slice, ...]:
+    """The place as a full index. Raises AddressError when it lies outside the array or holds nothing."""
+    array, axes = run.look(address), axes_of(run.program, address)
+    if at.index is not None and len(at.index) > array.ndim:
+        raise AddressError(f"{address} has {array.ndim} axes {axes}, got {len(at.index)} indices")
+    choice = at.choice if at.index is None else dict(zip(axes, at.index, strict=False))
+    full = pick(axes, array.shape, choice, address)
+    if array[full].size == 0:
+        raise AddressError(f"{address}{shown(full)} holds nothing; its shape is {array.shape}")
+    return full
+
+
+def placed(model: Model, text: str) -> Place:
+    return place(text, tokens_of(model))
+
+
+def read_token(model: Model, text: str) -> int:
+    return token_id(text, tokens_of(model))
+
+
+def differentiate(run: Run, of: Place | None) -> None:
+    """Run backward from the loss, or from one number of a value."""
+    with progress(f"running {run.program.name} backward") as tick:
+        if of is None:
+            run.backward(progress=tick)
+            return
+        address = resolve(run.program, of.address)
+        full = check_part(run, address, of)
+        if any(isinstance(part, slice) and size > 1 for part, size in zip(full, run.look(address).shape, strict=True)):
+            raise InputError(f"--of {of.address} has shape {run.look(address).shape}; say which number: --of '{of.address}[...]'")
+        run.backward(address, tuple(0 if isinstance(part, slice) else part for part in full), progress=tick)
+
+
+# --- waiting ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def progress(what: str, steps: int | None = None) -> Iterator[Progress]:
+    """Show on the terminal, after a second, what is being waited for; steps: how many calls will come, if known."""
+    if not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress as Bar, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(what, total=steps)
+    timer = Timer(PATIENCE, bar.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda step: bar.update(task, advance=1, description=f"{what}: {step.address}")
+    finally:
+        timer.cancel()
+        timer.join()
+        bar.stop()
