@@ -19,15 +19,16 @@ test: .venv/.dev
 	@.venv/bin/python -m pytest $(ARGS)
 
 check: .venv/.dev
-	@.venv/bin/python -m ruff format --check
-	@.venv/bin/python -m ruff check
-	@.venv/bin/python -m pyright
+	@failed=; for tool in "ruff format --check" "ruff check" pyright; do \
+		.venv/bin/python -m $$tool || failed="$$failed $${tool%% *}"; \
+	done; test -z "$$failed"
 
 parity: .parity/.parity
 	@.parity/bin/python -m pytest tests/parity $(ARGS)
 
-docs: .venv/.dev
-	@.venv/bin/python docs/generate.py
+docs: .venv/.run
+	@.venv/bin/python -m byhand.operators.page > docs/operators.md.new
+	@mv docs/operators.md.new docs/operators.md
 
 clean:
 	@rm -rf .venv .parity .pytest_cache .ruff_cache .hypothesis build dist

@@ -106,9 +106,9 @@ print(f"\nGPT-2 124M, B=4 T=64: {big.parameters:,} parameters; what backward rea
 rows = big.table(B=4, T=64)
 for row in rows:
     if row.saved and row.address.startswith(("embed", "blocks.0.", "final", "logits", "loss")):
-        print(f"  {row.address:<24}{row.operator:<15}{row.shape!s:<19}{row.saved / 2**20:>7.2f} MiB")
-print(f"  all together {sum(row.saved for row in rows) / 2**20:.1f} MiB of float32")
+        print(f"  {row.address:<24}{row.operator:<15}{row.shape!s:<19}{row.saved:>12,} bytes")
+print(f"  all together {sum(row.saved for row in rows):,} bytes, four a number")
 count = sum(prod(shapes[address]) for name in ACTIVATIONS for address in addresses(big, name))
-print(f"  llm.c keeps every activation above: {count:,} numbers, {count * 4 / 2**20:.1f} MiB")
+print(f"  llm.c keeps every activation above: {count:,} numbers, {4 * count:,} bytes")
 assert big.parameters == 124_439_808 and count == 73_323_776
 assert shapes["blocks.11.attn.scores"] == (4, 12, 64, 64) and shapes["blocks.11.mlp.pre"] == (4, 64, 3072)

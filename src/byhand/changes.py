@@ -80,16 +80,18 @@ def shown(index: Place) -> str:
     return f"[{','.join(written(place) for place in index)}]"
 
 
-def planned(address: str, where: Place, actions: Mapping[str, Any], source: str = "") -> Edit:
-    """The edit a caller asked for with exactly one of set, add, scale and zero. Raises InputError."""
+def planned(address: str, where: Place, actions: Mapping[str, Any]) -> Edit:
+    """The edit a caller asked for with exactly one of set, add, scale, zero and from_run (then the part of the other run).
+
+    Raises InputError.
+    """
     asked = [name for name, value in actions.items() if value is not None and not (name == "zero" and value is False)]
     if len(asked) != 1:
-        raise InputError(
-            f"an edit of {address} needs exactly one of set, add, scale, zero, from_run; got {', '.join(asked) or 'none'}"
-        )
-    action = asked[0]
-    value = 0.0 if action == "zero" else numbers(actions[action], address)
-    return Edit(address, where, "set" if action == "zero" else action, value, source)
+        got = ", ".join(asked) or "none"
+        raise InputError(f"an edit of {address} needs exactly one of set, add, scale, zero, from_run; got {got}")
+    action = {"zero": "set", "from_run": "set"}.get(asked[0], asked[0])
+    value = 0.0 if asked[0] == "zero" else actions[asked[0]]
+    return Edit(address, where, action, numbers(value, address), "that of another run" * (asked[0] == "from_run"))
 
 
 def numbers(value: Any, address: str) -> Any:
@@ -99,5 +101,5 @@ def numbers(value: Any, address: str) -> Any:
     except ValueError:
         array = np.array(None)
     if array.dtype.kind not in "fiubV":  # V: bfloat16
-        raise InputError(f"edit of {address}: {str(value)!r:.50} is no number; give a number or an array of numbers")
+        raise InputError(f"{address}: {str(value)!r:.50} is no number; give a number or an array of numbers")
     return array[()]

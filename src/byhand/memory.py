@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from math import prod
+from typing import Any
 
 from byhand.addresses import any_match, matches
 from byhand.engines.reference import Precision
@@ -11,8 +12,15 @@ from byhand.errors import MemoryRefused
 from byhand.program import Program, Shape, Step
 from byhand.weights import Weights
 
-ALWAYS_KEPT = ("logits", "losses", "loss")
+ALWAYS_KEPT = {"logits", "losses", "loss"}
 FEW = ("blocks.*.out", "logits")
+
+
+# Where a container's limit, what it uses and what that is made of stand, under the second and the first version of cgroups.
+CONTAINER = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
+    *[tuple(f"/sys/fs/cgroup/memory/memory.{name}" for name in ("limit_in_bytes", "usage_in_bytes", "stat"))],
+)
 
 
 def available() -> int:
@@ -20,17 +28,22 @@ def available() -> int:
     import psutil  # not needed to import byhand
 
     free = psutil.virtual_memory().available
-    limit, used = (read_number(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
-    return free if limit is None or used is None else min(free, max(limit - used, 0))
+    for limit, used, made_of in CONTAINER:
+        most, now = number_in(limit), number_in(used)
+        if most is not None and now is not None:
+            # files read lately count as used, but the system takes their space back when it is needed
+            free = min(free, max(most - now + number_in(made_of, "inactive_file", default=0), 0))
+    return free
 
 
-def read_number(path: str) -> int | None:
-    """The number in a file; None where there is no such file or it says "max"."""
+def number_in(path: str, name: str = "", default: Any = None) -> Any:
+    """The number in a file, or after a name in it; the default where there is none (as when it says "max")."""
     try:
         with open(path) as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return None
+            words = file.read().split()
+        return int(words[words.index(name) + 1 if name else 0])
+    except (OSError, ValueError, IndexError):
+        return default
 
 
 def fit(need: int, what: str, instead: str) -> None:
@@ -49,29 +62,72 @@ def size(count: float) -> str:
     raise AssertionError
 
 
-def kept_bytes(program: Program, shapes: Mapping[str, Shape], keep: Collection[str], precision: Precision) -> dict[str, int]:
-    """Bytes that each kept value will take, by address."""
+def value_bytes(program: Program, shapes: Mapping[str, Shape], precision: Precision) -> dict[str, int]:
+    """Bytes that each value takes, by address."""
+    wide, kept = precision.computed.itemsize, precision.kept.itemsize
+    return {
+        address: prod(shapes[address]) * (wide if step.operator.wide or address != step.address else kept)
+        for address, step in program.producer.items()
+    }
 
-    def itemsize(step: Step, address: str) -> int:
-        return (precision.computed if step.operator.wide or address != step.address else precision.kept).itemsize
 
-    return {a: prod(shapes[a]) * itemsize(program.producer[a], a) for a in keep if a in program.producer}
+def alive_bytes(steps: Sequence[Step], sizes: Mapping[str, int], keep: Collection[str]) -> int:
+    """The most bytes that values take at one time, beyond those that are kept: each until its last reader."""
+    last = {read: step for step in steps for read in step.reads}
+    alive: dict[str, int] = {}
+    most = 0
+    for step in steps:
+        alive |= {address: sizes[address] for address in step.writes.values() if address not in keep}
+        most = max(most, sum(alive.values()))
+        alive = {address: size for address, size in alive.items() if last.get(address, step) is not step}
+    return most
+
+
+def working_bytes(steps: Sequence[Step], shapes: Mapping[str, Shape], precision: Precision) -> int:
+    """Bytes that the largest step takes for what it reads and writes, in the precision it computes in."""
+    numbers = (sum(prod(shapes[name]) for name in step.names.values()) for step in steps)
+    return max(numbers, default=0) * precision.computed.itemsize
 
 
 def refuse_too_large(
     program: Program, shapes: Mapping[str, Shape], keep: Collection[str], precision: Precision, weights: Weights
 ) -> None:
-    """Raise MemoryRefused if the kept values, the largest step and the weights still to be made do not fit."""
-    kept = kept_bytes(program, shapes, keep, precision)
-    item = precision.computed.itemsize
-    working = max(sum(prod(shapes[name]) * item for name in step.names.values()) for step in program)
+    """Raise MemoryRefused if the kept values, those that pass, the largest step and the weights to be made do not fit."""
+    sizes = value_bytes(program, shapes, precision)
+    kept = {address: sizes[address] for address in keep}
+    working = alive_bytes(program.steps, sizes, keep) + working_bytes(program.steps, shapes, precision)
     pending = sum(prod(shapes[address]) * 4 for address in program.weights if weights.pending(address))
-    few = matches(program, [pattern for pattern in FEW if any_match(program, pattern)])
-    smaller = sum(kept_bytes(program, shapes, few, precision).values())
-    largest = max(kept, key=lambda address: kept[address])
+    few = [pattern for pattern in FEW if any_match(program, pattern)]
+    smaller = sum(sizes[address] for address in matches(program, few))
+    largest = max(kept, key=lambda address: kept[address], default="nothing")
     fit(
         sum(kept.values()) + working + pending,
-        f"running {program.name} (weights still to make {size(pending)}, largest step {size(working)}) and keeping "
-        f"{len(kept)} values ({size(sum(kept.values()))}, the largest {largest} with {size(kept[largest])})",
-        f"keep={list(FEW)} keeps {size(smaller)}; keep less, or run a shorter text or a smaller model",
+        f"running {program.name} (weights still to make {size(pending)}, working space {size(working)}) and keeping "
+        f"{len(kept)} values ({size(sum(kept.values()))}, the largest {largest} with {size(kept.get(largest, 0))})",
+        f"keep={few} keeps {size(smaller)}; keep less, or run a shorter text or a smaller model",
     )
+
+
+def refuse_edit(
+    program: Program, shapes: Mapping[str, Shape], again: Collection[str], precision: Precision, changed: str
+) -> None:
+    """Raise MemoryRefused if what an edit computes again, and the copy of what it changes, do not fit."""
+    sizes = value_bytes(program, shapes, precision)
+    copy = prod(shapes[changed]) * 8
+    need = sum(sizes[address] for address in again) + copy + working_bytes(program.steps, shapes, precision)
+    fit(need, f"computing {len(again)} values again after an edit of {changed}", "run with a shorter keep=[...] and edit that")
+
+
+def refuse_gradients(
+    program: Program,
+    shapes: Mapping[str, Shape],
+    steps: Sequence[Step],
+    missing: Collection[str],
+    precision: Precision,
+) -> None:
+    """Raise MemoryRefused if the gradients of all that these steps read, and the values still missing, do not fit."""
+    values = value_bytes(program, shapes, precision)
+    numbers = {address: prod(shapes[address]) for step in steps for address in step.gradients.values()}
+    need = sum(numbers.values()) * precision.kept.itemsize + sum(values[address] for address in missing)
+    need += 2 * working_bytes(steps, shapes, precision)
+    fit(need, f"the backward run of {program.name} with {len(numbers)} gradients", "run a shorter text or a smaller model")

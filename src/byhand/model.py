@@ -18,7 +18,8 @@ from byhand.engines.reference import precision
 from byhand.errors import InputError
 from byhand.families import FAMILIES, gpt2, handmade
 from byhand.program import Program
-from byhand.run import Keep, Progress, Run, Tokens, execute, silent
+from byhand.run import Keep, Progress, Run, execute, silent
+from byhand.setting import Tokens
 from byhand.tokenizer import PRINTABLE, Characters
 from byhand.weights import Weights, given, random
 
@@ -78,6 +79,9 @@ class Model:
         """
         if engine not in ENGINES:
             raise InputError(f"no engine {engine!r}; there are: {', '.join(ENGINES)}")
+        for name, instead in (("tokens", "the text"), ("source.tokens", "source=")):
+            if name in given:
+                raise InputError(f"{name} are given as {instead}; leave {name}= out")
         arrays = {name: value for name, value in given.items() if value is not None}
         arrays["tokens"] = self.token_ids(text)
         if source is not None:

@@ -9,11 +9,12 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from byhand.arithmetic import CONSTANTS, SIGNS, COMPARISONS, Line, Node, indices, reduction
+from byhand.arithmetic import COMPARISONS, SIGNS, Line, Node, indices, reduction
 
 RANK = {"or": 0, "and": 1, "<": 2, "<=": 2, ">": 2, ">=": 2, "==": 2, "+": 3, "-": 3, "*": 4, "/": 4, "//": 4, "%": 4}
 RANK |= {"neg": 5, "**": 6}
 ATOM = 9
+Written = tuple[str, int]  # a text and how tightly its outermost sign binds
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Names:
     def expression(self, node: ast.expr) -> str:
         return self.write(node)[0]
 
-    def write(self, node: ast.expr) -> tuple[str, int]:
+    def write(self, node: ast.expr) -> Written:
         """The text of an expression and how tightly its outermost sign binds."""
         match node:
             case ast.Constant(value=value):
@@ -68,15 +69,15 @@ class Names:
         return self.addresses.get(name, name)
 
 
-def joined(sign: str, parts: list[tuple[str, int]]) -> tuple[str, int]:
-    """Parts joined by a sign, with brackets only where they are needed."""
+def joined(sign: str, parts: list[Written]) -> Written:
+    """Parts joined by a sign, with brackets wherever Python would otherwise join them in another order."""
     rank = RANK[sign]
-    right_rank = rank + (sign in "-/%//")  # a - (b - c) needs its brackets, (a - b) - c does not
-    written = [within(part, rank if i == 0 else right_rank) for i, part in enumerate(parts)]
+    first, others = (rank + 1, rank) if sign == "**" else (rank, rank + 1)  # 2 ** 3 ** 4 is 2 ** (3 ** 4)
+    written = [within(part, others if i else first) for i, part in enumerate(parts)]
     return f" {sign} ".join(written), rank
 
 
-def within(part: tuple[str, int], rank: int) -> str:
+def within(part: Written, rank: int) -> str:
     text, own = part
     return f"({text})" if own < rank else text
 
@@ -90,27 +91,36 @@ def number(value: float, digits: int) -> str:
     return repr(float(value)) if digits >= 17 else f"{value:.{digits}g}"
 
 
-def numbers(node: Node, digits: int = 6, most: int = 8) -> str:
-    """The node in numbers. digits: significant ones; most: terms shown of a long sum, the rest counted."""
+def numbers(node: Node, digits: int = 6, most: int | None = 8) -> str:
+    """The node in numbers. digits: significant ones; most: terms shown of a long sum, the rest counted (None: all)."""
     return write_numbers(node, digits, most)[0]
 
 
-def write_numbers(node: Node, digits: int, most: int) -> tuple[str, int]:
+def write_numbers(node: Node, digits: int, most: int | None) -> Written:
     match node.kind, node.parts:
         case ("operand" | "local" | "number"), _:
-            return number(node.value, digits), ATOM if node.value >= 0 else RANK["neg"]
+            text = number(node.value, digits)
+            return text, RANK["neg"] if text.startswith("-") else ATOM
         case "where", (_, chosen):
             return write_numbers(chosen, digits, most)
         case "neg", (inner,):
-            return f"-{within(write_numbers(inner, digits, most), RANK['neg'])}", RANK["neg"]
+            return f"-{within(bracketed(write_numbers(inner, digits, most)), RANK['neg'])}", RANK["neg"]
+        case ("sum" | "max"), (only,):
+            return write_numbers(only, digits, most)  # Python's max needs two
         case "sum", parts:
-            shown = [write_numbers(part, digits, most) for part in parts[:most]]
-            more = [(f"... {len(parts) - most} more", ATOM)] * (len(parts) > most)
-            return joined("+", shown + more) if len(shown) > 1 else shown[0]
+            return joined("+", [bracketed(part) for part in shown(parts, digits, most)])
         case kind, parts if kind in RANK:
-            written = [write_numbers(part, digits, most) for part in parts]
-            return joined(kind, [(f"({text})", ATOM) if rank == RANK["neg"] else (text, rank) for text, rank in written])
+            return joined(kind, [bracketed(part) for part in shown(parts, digits, None)])
         case kind, parts:
-            shown = [write_numbers(part, digits, most)[0] for part in parts[:most]]
-            more = [f"... {len(parts) - most} more"] * (len(parts) > most)
-            return f"{kind}({', '.join(shown + more)})", ATOM
+            return f"{kind}({', '.join(text for text, _ in shown(parts, digits, most))})", ATOM
+
+
+def shown(parts: tuple[Node, ...], digits: int, most: int | None) -> list[Written]:
+    """The first parts in numbers, and how many more there are."""
+    made = [write_numbers(part, digits, most) for part in parts[:most]]
+    return made + [(f"... {len(parts) - len(made)} more", ATOM)] * (len(parts) > len(made))
+
+
+def bracketed(part: Written) -> Written:
+    """A part that starts with a minus in brackets: 2 * (-3), (-3) ** 2."""
+    return (f"({part[0]})", ATOM) if part[1] == RANK["neg"] else part

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 
 from byhand import aliases, contributions
-from byhand.addresses import axes_of, is_side, known, matches, place, unknown
-from byhand.changes import Edit, chosen
+from byhand.addresses import axes_of, base, is_side, known, matches, one, place, resolve, unknown
+from byhand.changes import Edit, numbers, planned
 from byhand.diff import Diff, diff
 from byhand.engines import reference
-from byhand.engines.reference import Precision
+from byhand.engines.reference import UNEDITED, Precision
 from byhand.errors import AddressError, InputError, ShapeError
 from byhand.explain import Explanation, explain
-from byhand.memory import ALWAYS_KEPT, refuse_too_large
-from byhand.program import BackwardStep, Program, Shape, Step
-from byhand.shapes import complete, element
+from byhand.inputs import check
+from byhand.memory import ALWAYS_KEPT, refuse_edit, refuse_gradients, refuse_too_large
+from byhand.program import BackwardStep, Program, Step
+from byhand.setting import Setting, Tokens
+from byhand.shapes import Place, Shape
 from byhand.tensor import Tensor
-from byhand.weights import Weights
+from byhand.weights import Weights, frozen
 
 Array = np.ndarray[Any, Any]
 Keep = str | Sequence[str]
@@ -31,35 +34,12 @@ def silent(step: Step) -> None:
     """The progress nobody watches."""
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """How a run's token ids are written: one id's text, and the ids in order of the vocabulary."""
-
-    text: Callable[[int], str] = str
-    size: int = 0
-
-    def labels(self) -> tuple[str, ...]:
-        return tuple(self.text(token) for token in range(self.size))
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a run was made with: everything but the values."""
-
-    program: Program
-    weights: Weights
-    inputs: dict[str, Array]
-    precision: Precision
-    keep: frozenset[str]
-    tokens: Tokens = field(default_factory=Tokens)
-
-
 @dataclass(eq=False)
 class Run:
     """The values of one run. Make one with `execute` (or `model.run`); ask for values with ``run["address"]``.
 
-    kept: arrays by address; others are computed again when asked for, with the same bits. edits: the changes that were
-    made on the way, in order. `grad` is there after `backward`.
+    kept: arrays by address, read-only; others are computed again when asked for, with the same bits. edits: the changes
+    that were made on the way, in order. `grad` is there after `backward`.
     """
 
     setting: Setting
@@ -84,7 +64,8 @@ class Run:
     def look(self, address: str) -> Array:
         """The plain array at an address: a value, a weight as this run used it, an input, or a ``d:`` gradient.
 
-        Raises AddressError, with the nearest names, when there is none.
+        ``x@unedited`` is what the step gave for x before this run's edits of it. Raises AddressError, with the nearest
+        names, when there is none.
         """
         if address.startswith("d:"):
             return self.grad.look(address)
@@ -93,24 +74,41 @@ class Run:
         if address in self.inputs:
             return self.inputs[address]
         if address in self.program.weights:
-            return self.setting.precision.keep(self.setting.weights[address])
+            return frozen(self.setting.precision.keep(self.setting.weights[address]))
         if address in self.program.producer:
             return self.compute([address], silent)[address]
+        if address.endswith(UNEDITED) and base(address) in self.program.producer:
+            return self.unedited(base(address))
         raise unknown(self.program, address)
+
+    def unedited(self, address: str) -> Array:
+        """What the step gave for a value, before this run's edits of it."""
+        if not self.edits_of(address):
+            return self.look(address)
+        return reference.compute(self.program.producer[address], self.look, self.setting.precision)[address]
+
+    def edits_of(self, address: str) -> list[Edit]:
+        return [edit for edit in self.edits if edit.address == address]
 
     def __getitem__(self, name: str) -> Tensor:
         """The value at an address or at another project's name for it (llm.c, TransformerLens, Hugging Face)."""
+        if name.startswith("d:"):
+            return self.grad[name]
         view = None if known(self.program, name) else aliases.find(self.program, name)
         if view:
-            return Tensor(view.build(self.look), view.axes, name)
+            return Tensor(view.build(self.look), view.axes, name, self.labels(view.addresses[0]))
         return Tensor(self.look(name), axes_of(self.program, name), name, self.labels(name))
 
     def __contains__(self, name: str) -> bool:
+        if name.startswith("d:"):
+            return self.gradients is not None and name in self.gradients
         return known(self.program, name) or aliases.find(self.program, name) is not None
 
     def matching(self, *patterns: str) -> dict[str, Tensor]:
-        """All values whose address fits a pattern: ``run.matching("blocks.*.attn.weights")``."""
-        return {address: self[address] for address in matches(self.program, patterns)}
+        """All values whose address fits a pattern: ``run.matching("blocks.*.attn.weights", "d:blocks.0.*")``."""
+        values = matches(self.program, [pattern for pattern in patterns if not pattern.startswith("d:")])
+        gradients = [found for pattern in patterns if pattern.startswith("d:") for found in self.grad.matching(pattern)]
+        return {address: self[address] for address in [*values, *gradients]}
 
     def labels(self, address: str) -> dict[str, list[str]]:
         """The tokens along the position axes, where there is one text."""
@@ -125,13 +123,13 @@ class Run:
     def compute(self, targets: Collection[str], progress: Progress) -> dict[str, Array]:
         """Run the steps that make these values from what is kept, and return them; nothing is kept."""
         steps = self.program.needed(targets, lambda address: address in self.kept)
-        return reference.forward(steps, self.look, self.setting.precision, targets, self.change, progress)
+        made = reference.forward(steps, self.look, self.setting.precision, targets, self.change, progress)
+        return {address: frozen(array) for address, array in made.items()}
 
     def change(self, address: str, array: Array) -> Array:
         """The value with this run's edits of it."""
-        for each in self.edits:
-            if each.address == address:
-                array = self.setting.precision.keep(each.apply(array), wide=array.dtype == self.setting.precision.computed)
+        for each in self.edits_of(address):
+            array = self.setting.round(each.apply(array), array)
         return array
 
     # --- changing ---------------------------------------------------------------------------------------------
@@ -151,38 +149,40 @@ class Run:
         """A new run with one weight, input or activation changed; only what depends on it is computed again.
 
         Say where with an index or named axes (head=, query=, key=, position=, dimension=, batch=, token=), and exactly one
-        of: set= a number or array, add=, scale=, zero=True, from_run= another run to take the same part from. This run
-        and its model stay as they are. Raises AddressError, ShapeError, InputError.
+        of: set= a number or array, add=, scale=, zero=True, from_run= another run to take the same part from. Of an edited
+        activation, ``d:x`` is the gradient after the edit and ``d:x@unedited`` what of it reaches the step that made it.
+        Editing tokens leaves the targets as they are. This run and its model stay as they are.
+        Raises AddressError, ShapeError, InputError, MemoryRefused, NotANumber.
         """
-        before = self.look(address)
-        where = place(self.program, address, before.shape, index, choice)
-        action, value = chosen({"set": set, "add": add, "scale": scale, "zero": zero, "from_run": from_run})
-        source = f"that of another run of {from_run.program.name}" if from_run else ""
-        if from_run:
-            action, value = "set", taken(from_run.look(address), before.shape, where, address)
-        elif zero:
-            action, value = "set", 0.0
-        each = Edit(address, where, action, np.asarray(value)[()], source)
-        return self.edited(each, before)
+        address = resolve(self.program, address)
+        if address not in self.setting.shapes:
+            raise InputError(f"{address} cannot be edited; edit {base(address)}")
+        if is_side(self.program, address):
+            main = self.program.producer[address].address
+            raise InputError(f"{address} is only looked at: no later step reads it; edit {main}")
+        shape = self.setting.shapes[address]
+        where = place(self.program, address, shape, index, choice)
+        actions = {"set": set, "add": add, "scale": scale, "zero": zero}
+        if from_run is not None:
+            actions["from_run"] = taken(from_run.look(address), shape, where, address)
+        return self.edited(planned(address, where, actions))
 
-    def edited(self, each: Edit, before: Array) -> Run:
+    def edited(self, each: Edit) -> Run:
         """The run with one more edit, made from the first value that it touches."""
-        setting, program = self.setting, self.program
-        if is_side(program, each.address):
-            raise InputError(f"{each.address} is only looked at: nothing reads it; edit {program.producer[each.address].address}")
-        edits = (*self.edits, each)
-        if each.address in program.weights:
-            changed = each.apply(before)
-            setting = replace(setting, weights=setting.weights.replaced(each.address, changed))
-        elif each.address in program.inputs:
-            setting = replace(setting, inputs={**self.inputs, each.address: whole(each, before, program)})
-        touched = program.dependents(each.address)
-        kept = {address: array for address, array in self.kept.items() if address not in touched}
-        new = Run(setting, kept, edits)
-        if each.address in self.kept:
+        setting, program, address = self.setting, self.program, each.address
+        touched = program.dependents(address)
+        again = touched & setting.keep
+        refuse_edit(program, setting.shapes, again, setting.precision, address)
+        if address in program.weights:
+            setting = replace(setting, weights=setting.weights.edited(each))
+        elif address in program.inputs:
+            setting = replace(setting, inputs={**self.inputs, address: changed_input(each, self.inputs[address], program)})
+        kept = {name: array for name, array in self.kept.items() if name not in touched}
+        new = Run(setting, kept, (*self.edits, each))
+        if address in self.kept:
             # the value itself needs no step: it is what was kept, changed
-            kept[each.address] = setting.precision.keep(each.apply(before), before.dtype == setting.precision.computed)
-        kept |= new.compute([a for a in touched if a in setting.keep and a not in kept], silent)
+            kept[address] = frozen(setting.round(each.apply(self.kept[address]), self.kept[address]))
+        kept |= new.compute([name for name in again if name not in kept], silent)
         return new
 
     def diff(self, other: Run) -> Diff:
@@ -192,33 +192,52 @@ class Run:
     # --- gradients --------------------------------------------------------------------------------------------
 
     def backward(
-        self, of: str = "loss", index: Sequence[int] | None = None, *, seed: Any = None, progress: Progress = silent, **choice: int
+        self,
+        of: str = "loss",
+        index: Sequence[int] | None = None,
+        *,
+        seed: Any = None,
+        progress: Progress = silent,
+        **choice: int,
     ) -> Gradients:
         """Compute the gradient of one number with respect to every value and weight; it stays at `run.grad`.
 
         of: the loss, or any value with an index (or named axes) that says which of its numbers; or seed= an array of the
-        value's shape to start from. Raises InputError when there is no loss or the number is not named.
+        value's shape to start from. Raises InputError when there is no loss or the number is not named, MemoryRefused.
         """
         if of == "loss" and "loss" not in self.program:
             raise InputError("this run has no loss: give two tokens or targets=, or name a value: backward('logits', ...)")
-        value = self.look(of)
-        start = start_at(of, axes_of(self.program, of), value, index, seed, choice)
-        steps = self.program.reverse(of)
-        read = {address for each in steps if each.step for address in each.step.saved}
-        missing = [address for address in read if address in self.program.producer and address not in self.kept]
-        extra = self.compute(missing, progress)
-        seeds = {of: self.setting.precision.keep(start, value.dtype == self.setting.precision.computed)}
-        arrays = reference.backward(
-            steps, seeds, lambda a: extra[a] if a in extra else self.look(a), self.setting.precision, self.passed
-        )
-        self.gradients = Gradients(self, of, steps, arrays)
+        of, program, setting = resolve(self.program, of), self.program, self.setting
+        if of not in program.producer or is_side(program, of):
+            raise InputError(f"{of} is not what a step gives on, so nothing has a gradient of it; name another value")
+        start, path = self.start(of, index, seed, choice), program.path(of)
+        read = {base(address) for step in path for _, address in reference.saved_operands(step)}
+        missing = read & program.producer.keys() - self.kept.keys()
+        refuse_gradients(program, setting.shapes, path, missing, setting.precision)
+        with_missing = replace(self, kept=self.kept | self.compute(missing, progress))
+        steps = program.reverse(of)
+        arrays = reference.backward(steps, {of: start}, with_missing.look, setting.precision, self.passed)
+        self.gradients = Gradients(self, of, steps, {address: frozen(array) for address, array in arrays.items()})
         return self.gradients
+
+    def start(self, of: str, index: Sequence[int] | None, seed: Any, choice: Mapping[str, int]) -> Array:
+        """The gradient to start from: the caller's, or one at one element and zero elsewhere."""
+        shape = self.setting.shapes[of]
+        if seed is None:
+            start = np.zeros(shape)
+            start[one(self.program, of, shape, index, choice)] = 1.0
+        elif index is not None or choice:
+            raise InputError(f"backward of {of}: got seed= and also which number; give one of the two")
+        else:
+            start = np.asarray(numbers(seed, of), np.float64)
+            if start.shape != shape:
+                raise ShapeError(f"seed has shape {start.shape}, {of} has {shape}; give an array of that shape")
+        return self.setting.round(start, self.look(of))
 
     def passed(self, address: str, gradient: Array) -> Array:
         """What of a value's gradient reaches the step that made it: all of it, except through this run's edits."""
-        for each in reversed(self.edits):
-            if each.address == address:
-                gradient = each.gradient(gradient)
+        for each in reversed(self.edits_of(address)):
+            gradient = each.gradient(gradient)
         return gradient
 
     @property
@@ -239,15 +258,13 @@ class Run:
 
         address: of a value, weight or input; ``d:`` + address for a gradient. Raises AddressError, InputError.
         """
-        array, axes = self.look(address), axes_of(self.program, address)
-        if index is not None:
-            return explain(self, address, element(axes, array.shape, tuple(index), address))
-        return explain(self, address, complete(axes, array.shape, choice, address))
+        address = resolve(self.program, address)
+        shape = self.setting.shapes[base(address)]
+        return explain(self, address, one(self.program, address, shape, index, choice))
 
     def split(self, token: int, position: int = -1, batch: int = 0) -> contributions.Split:
         """One logit as the exact sum of what every part of the model added to the stream."""
-        B, T, V = self.look("logits").shape
-        return contributions.split(self, *element("BTV", (B, T, V), (batch, position, token), "logits"))
+        return contributions.split(self, batch, position, token)
 
 
 class Gradients(Mapping[str, Tensor]):
@@ -262,14 +279,17 @@ class Gradients(Mapping[str, Tensor]):
         name = address.removeprefix("d:")
         if name in self.arrays:
             return self.arrays[name]
-        value, _, reader = name.partition("@")
+        value = base(name)
         if f"d:{name}" in self.written:
             return self.part(self.written[f"d:{name}"], f"d:{name}")
-        if reader == "edit" and value in self.arrays:
-            return self.run.passed(value, self.arrays[value])
         if value not in self.run.program:
             raise unknown(self.run.program, value)
-        raise AddressError(f"d:{name}: {self.of} does not depend on {value}, or it has no gradient")
+        if value not in self.arrays:
+            raise AddressError(f"d:{name}: {self.of} does not depend on {value}, or it has no gradient")
+        if name.endswith(UNEDITED):
+            return self.run.passed(value, self.arrays[value])
+        parts = [part for part in self.written if base(part) == value]
+        raise AddressError(f"d:{name}: no such part; there are {', '.join(parts)}")
 
     def part(self, each: BackwardStep, address: str) -> Array:
         """What one step adds to a gradient, computed again."""
@@ -278,12 +298,22 @@ class Gradients(Mapping[str, Tensor]):
         parts = reference.reverse(each.step, d_output, self.run.look, self.run.setting.precision)
         return parts[next(name for name, written in each.writes.items() if written == address)]
 
+    def matching(self, pattern: str) -> list[str]:
+        """The ``d:`` addresses that fit a pattern, in the order of the program. Raises AddressError if none does."""
+        order = self.run.program.addresses
+        found = [f"d:{address}" for address in order if address in self.arrays and fnmatchcase(f"d:{address}", pattern)]
+        if not found:
+            raise AddressError(f"no gradient of {self.of} fits {pattern!r}; there are {', '.join(list(self)[:3])}, ...")
+        return found
+
     def __getitem__(self, name: str) -> Tensor:
         address = name.removeprefix("d:")
-        if not known(self.run.program, address.partition("@")[0]):
+        if not known(self.run.program, address):
             view = aliases.find(self.run.program, address)
+            if view and view.computed:
+                raise AddressError(f"{address} is computed from {', '.join(view.addresses)}; ask for their gradients")
             if view:
-                return Tensor(view.build(self.look), view.axes, f"d:{address}")
+                return Tensor(view.build(self.look), view.axes, f"d:{address}", self.run.labels(view.addresses[0]))
         array = self.look(address)
         return Tensor(array, axes_of(self.run.program, address), f"d:{address}", self.run.labels(address))
 
@@ -310,44 +340,28 @@ def execute(
 
     Raises MemoryRefused, before computing, when what is to be kept would not fit; AddressError for an unknown pattern.
     """
-    addresses = frozenset(matches(program, (keep,) if isinstance(keep, str) else keep) if keep != "all" else program.producer)
-    addresses |= {address for address in ALWAYS_KEPT if address in program.producer}
-    B, T = inputs["tokens"].shape
-    shapes = program.shapes(B, T, inputs["source.tokens"].shape[1] if "source.tokens" in inputs else None)
-    refuse_too_large(program, shapes, addresses, precision, weights)
-    run = Run(Setting(program, weights, inputs, precision, addresses, tokens or Tokens()), {})
+    patterns = ("*",) if keep == "all" else (keep,) if isinstance(keep, str) else keep
+    addresses = frozenset(matches(program, patterns)) & program.producer.keys()
+    addresses |= program.producer.keys() & ALWAYS_KEPT
+    setting = Setting(program, weights, {name: frozen(array) for name, array in inputs.items()}, precision, addresses)
+    refuse_too_large(program, setting.shapes, addresses, precision, weights)
+    run = Run(replace(setting, tokens=tokens or Tokens()), {})
     run.kept |= run.compute(addresses, progress)
     return run
 
 
-def taken(other: Array, shape: Shape, where: tuple[int | slice, ...], address: str) -> Array:
+def taken(other: Array, shape: Shape, where: Place, address: str) -> Array:
     """The same part of another run's value."""
     if other.shape != shape:
         raise ShapeError(f"{address} has shape {other.shape} in the other run and {shape} here; run texts of equal length")
     return other[where]
 
 
-def whole(each: Edit, before: Array, program: Program) -> Array:
-    """An edited input; it keeps its type and, for token ids, the vocabulary. Raises InputError."""
-    after = each.apply(before)
-    wanted = np.asarray(each.value)
-    if before.dtype.kind in "ib" and (wanted != wanted.astype(before.dtype)).any():
-        raise InputError(f"{each.address} holds {before.dtype.name} values; {each.value} is none")
-    if program.inputs[each.address].rule == "tokens" and not ((after >= 0) & (after < program.sizes["V"])).all():
-        raise InputError(f"{each.address}: a token id lies outside the vocabulary 0 … {program.sizes['V'] - 1}")
-    return after
-
-
-def start_at(
-    of: str, axes: str, value: Array, index: Sequence[int] | None, seed: Any, choice: Mapping[str, int]
-) -> Array:
-    """The gradient to start from: the caller's, or one at one element and zero elsewhere."""
-    if seed is not None:
-        seed = np.asarray(seed, np.float64)
-        if seed.shape != value.shape:
-            raise ShapeError(f"seed has shape {seed.shape}, {of} has {value.shape}; give an array of that shape")
-        return seed
-    one = np.zeros(value.shape)
-    where = complete(axes, value.shape, choice, of) if index is None else element(axes, value.shape, tuple(index), of)
-    one[where] = 1.0
-    return one
+def changed_input(each: Edit, before: Array, program: Program) -> Array:
+    """An edited input; it keeps its type. Raises InputError for what the program could not read."""
+    exact = each.apply(before.astype(np.float64))
+    after = exact.astype(before.dtype)
+    if (after != exact).any():
+        raise InputError(f"{each.address} holds {before.dtype.name} values, so this cannot be done: {each}")
+    check(program, each.address, after)
+    return frozen(after)

@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from byhand.families import bert, gpt2, llama
-from byhand.inputs import NO_TARGET, next_tokens
+from byhand.inputs import NO_TARGET
 
 from .harness import Array, Twin, make, tokens
 
@@ -18,11 +18,10 @@ SIZES = {"layers": 2, "width": 32, "heads": 4, "hidden": 64, "vocabulary": 96, "
 
 
 def texts(vocabulary: int, B: int, T: int, seed: int) -> dict[str, Array]:
-    """Tokens, and targets with one place more than the last that is not to be predicted."""
-    given = {"tokens": tokens(vocabulary, B, T, seed)}
-    targets = next_tokens(given["tokens"])
-    targets[0, 1] = NO_TARGET
-    return given | {"targets": targets}
+    """Tokens, and targets of which one is not to be predicted."""
+    given = {"tokens": tokens(vocabulary, B, T, seed), "targets": tokens(vocabulary, B, T, seed + 1)}
+    given["targets"][0, -1] = NO_TARGET
+    return given
 
 
 def gpt2_twin(activation: str = "gelu_pytorch_tanh", B: int = 2, T: int = 9, seed: int = 0, **sizes: Any) -> Twin:

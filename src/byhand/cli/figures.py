@@ -13,13 +13,16 @@ from byhand.tensor import Array
 LARGE = 1e6  # from here on a number is written with its power of ten
 
 
-def count(number: float) -> str:
-    """A large count in four digits: ``count(124_439_808) == "124.4M"``."""
-    for unit in ("", "k", "M", "G", "T", "P"):
-        if number < 999.95:
-            return f"{number:.4g}{unit}" if unit else str(int(number))
-        number /= 1000
-    return f"{number * 1000:.4g}P"
+def count(number: int, billion: str = "G") -> str:
+    """A count: exact below a million, then in four digits: ``count(124_439_808) == "124.4M"``."""
+    if number < 1_000_000:
+        return f"{number:,}"
+    scaled = number / 1e6
+    for unit in ("M", billion, "T"):
+        if scaled < 999.95:
+            return f"{scaled:.4g}{unit}"
+        scaled /= 1000
+    return f"{scaled:.4g}P"
 
 
 def scalar(value: float, digits: int = 6) -> str:

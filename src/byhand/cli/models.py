@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Annotated, Any
 
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 from typer import Argument, Option
 
@@ -19,7 +19,7 @@ from byhand.engines.reference import precision
 from byhand.errors import InputError
 from byhand.memory import size
 from byhand.model import Model
-from byhand.program import BackwardStep, Program, Shape
+from byhand.program import BackwardStep, Program, Row, Shape
 
 EXAMPLES = ("models", "models gpt2-124m --tokens 64 --batch 4", "models aab --tokens 3 --backward")
 
@@ -66,25 +66,32 @@ def facts(model: Model) -> dict[str, Any]:
 
 
 def print_models(listed: list[dict[str, Any]]) -> None:
-    columns = dict.fromkeys(("name", "family"), "left")
-    columns |= dict.fromkeys(("parameters", "layers", "width", "heads", "vocabulary", "context"), "right")
-    table = show.table(columns, [])
-    for before, each in zip([None, *listed], listed, strict=False):
-        if before and before["family"] != each["family"]:
-            table.add_section()
-        table.add_row(*cells(each))
-    show.write(table)
+    columns = {"name": "left"} | dict.fromkeys(("parameters", "layers", "width", "heads", "vocabulary", "context"), "right")
+    rows: list[Any] = []
+    for title, group in grouped(listed).items():
+        rows += [Text(""), Text(title, style="bold"), *map(cells, group)]
+    show.write(show.ruled(columns, rows))
+    show.write("")
     show.prose(
-        "\naab and aab-gpt2 are made by hand; all others have random weights (--seed). Those with a vocabulary of 96 take "
-        "text, larger ones take --ids. Heads 32/8: 32 query heads share 8 key/value heads.",
+        "The first two have weights made by hand, all others random ones (--seed). With a vocabulary of 96 a model takes "
+        "text, with a larger one --ids. Heads 32/8: 32 query heads share 8 key/value heads.",
         "dim",
     )
 
 
+def grouped(listed: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for each in listed:
+        by_hand = each["weights"] == "made by hand"
+        groups.setdefault("made by hand" if by_hand else each["family"], []).append(each)
+    return groups
+
+
 def cells(each: dict[str, Any]) -> list[str]:
-    heads = f"{each['heads']}" + (f"/{each['key_value_heads']}" if each["key_value_heads"] != each["heads"] else "")
-    sizes = (each["vocabulary"], each["context"])
-    return [each["name"], each["family"], count(each["parameters"]), str(each["layers"]), str(each["width"]), heads, *map(str, sizes)]
+    shared = each["key_value_heads"] != each["heads"]
+    heads = f"{each['heads']}/{each['key_value_heads']}" if shared else f"{each['heads']}"
+    sizes = (each["layers"], each["width"], heads, each["vocabulary"], each["context"])
+    return [f"  {each['name']}", count(each["parameters"], "B"), *map(str, sizes)]
 
 
 # --- one model --------------------------------------------------------------------------------------------------
@@ -102,37 +109,17 @@ class Line:
     parameters: int
     flops: int
     saved: int
-
-    @property
-    def block(self) -> str:
-        """``blocks.3`` for a step inside it, else ""."""
-        return block_of(self.address)
+    block: str
 
     def inside(self, address: str) -> str:
         """An address as it is written inside this step's block."""
-        start = f"{self.block}."
-        return address.replace(start, "") if self.block else address
-
-    def pattern(self) -> tuple[Any, ...]:
-        """What makes a block look like another one: its own layer's number, and those beside it, taken out."""
-        layer = int(self.block.rpartition(".")[2]) if self.block else 0
-        names = [relative(name, layer) for name in (self.address, *self.reads)]
-        return (*names, self.operator, self.shape, self.parameters, self.flops, self.saved)
+        return re.sub(rf"(^|d:|@){re.escape(self.block)}\.", r"\1", address) if self.block else address
 
 
 def block_of(address: str) -> str:
-    parts = address.removeprefix("d:").partition("@")[0].split(".")
-    if "blocks" not in parts:
-        return ""
-    return ".".join(parts[: parts.index("blocks") + 2])
-
-
-def relative(address: str, layer: int) -> str:
-    """The address with the numbers of blocks counted from this layer."""
-    parts = address.replace("@", ".@.").split(".")
-    return ".".join(
-        str(int(part) - layer) if i and parts[i - 1] == "blocks" else part for i, part in enumerate(parts)
-    )
+    """``blocks.3`` for an address inside that block, else ""."""
+    parts = address.removeprefix("d:").split(".")
+    return ".".join(parts[: parts.index("blocks") + 2]) if "blocks" in parts else ""
 
 
 @dataclass(frozen=True)
@@ -155,7 +142,7 @@ class Steps:
             lines = backward_lines(model, sizes)
         else:
             rows = model.program.table(**sizes, itemsize=itemsize)
-            lines = [Line(r.address, r.operator, r.reads, r.writes, r.shape, r.parameters, r.flops, r.saved) for r in rows]
+            lines = [forward_line(row) for row in rows]
         return cls(model.name, sizes, asked.dtype, lines, model.parameters, "backward" if asked.backward else "forward")
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,27 +165,24 @@ class Steps:
             words.append(f"{size(self.saved)} kept for backward ({self.dtype})")
         show.write("", ", ".join(words))
 
-    def table(self, everything: bool) -> Table:
-        backward = self.direction == "backward"
-        last = "operations" if backward else "saved"
-        columns = {"address": "left", "operator, and what it reads": "left", "shape": "left"}
-        columns |= {} if backward else {"parameters": "right"}
-        table = show.table(columns | {"operations": "right"} | ({} if backward else {"saved": "right"}), [])
-        assert table.columns[-1].header == last
+    def table(self, everything: bool) -> Group:
+        columns = {"address": "left", "operator": "left", "shape": "left", "operations": "right"}
+        if self.direction == "forward":
+            columns |= {"parameters": "right", "kept": "right"}
+        rows: list[Any] = []
         for title, lines in sections(self.lines, everything):
-            if title:
-                table.add_section()
-                table.add_row(Text(title, style="bold"))
+            rows += [Text(""), Text(title, style="bold")] if title else [Text("")]
             for line in lines:
-                table.add_row(*cells_of(line, backward))
-        return table
+                cells = [line.inside(line.address), line.operator, shape(line), blank(line.flops, count)]
+                rows.append(cells + [blank(line.parameters, count), blank(line.saved, size)] * (self.direction == "forward"))
+                rows.append(show.wrapped(f"reads {', '.join(map(line.inside, line.reads))}", 4, "dim"))
+                if line.writes[1:] and self.direction == "backward":
+                    rows.append(show.wrapped(f"also writes {', '.join(map(line.inside, line.writes[1:]))}", 4, "dim"))
+        return show.ruled(columns, rows)
 
 
-def cells_of(line: Line, backward: bool) -> list[Any]:
-    reads = ", ".join(map(line.inside, line.reads))
-    what = Text.assemble(line.operator, "\n", (reads, "dim"))
-    numbers = [count(line.flops)] if backward else [blank(line.parameters, count), blank(line.flops, count), blank(line.saved, size)]
-    return [line.inside(line.address), what, " ".join(map(str, line.shape)) or "1", *numbers]
+def shape(line: Line) -> str:
+    return " ".join(map(str, line.shape)) or "1"
 
 
 def blank(number: int, write: Any) -> str:
@@ -221,6 +205,11 @@ def extent(model: Model, asked: Asked) -> dict[str, int]:
     return sizes
 
 
+def forward_line(row: Row) -> Line:
+    sizes = (row.shape, row.parameters, row.flops, row.saved)
+    return Line(row.address, row.operator, row.reads, row.writes, *sizes, block_of(row.address))
+
+
 def backward_lines(model: Model, sizes: dict[str, int]) -> list[Line]:
     """The reversed program: from the loss, or from the last value of a model that has none."""
     program = model.program_with(targets="logits" in model.program)
@@ -236,28 +225,46 @@ def backward_line(program: Program, each: BackwardStep, shapes: dict[str, Shape]
         flops = (len(each.reads) - 1) * prod(shapes[address])
     else:
         flops = each.step.operator.operations(each.step.sizes(shapes), "backward", each.step.absent)
-    return Line(first, each.name, each.reads, tuple(each.writes.values()), shapes[address], 0, flops, 0)
+    block = block_of(each.step.address if each.step else each.address)
+    return Line(first, each.name, each.reads, tuple(each.writes.values()), shapes[address], 0, flops, 0, block)
 
 
-def sections(lines: list[Line], everything: bool) -> list[tuple[str, list[Line]]]:
-    """Consecutive lines of one block together; a block like the one before is only counted."""
-    found: list[tuple[str, list[Line]]] = []
+Section = tuple[str, list[Line]]
+
+
+def sections(lines: list[Line], everything: bool) -> list[Section]:
+    """Consecutive lines of one block together, with a title; blocks that are like the one before are only named."""
+    found: list[Section] = []
     for line in lines:
         if not found or found[-1][0] != line.block:
             found.append((line.block, []))
         found[-1][1].append(line)
     if everything:
         return found
-    kept: list[tuple[str, list[Line]]] = []
-    same: Counter[int] = Counter()
+    kept: list[tuple[list[str], list[Line]]] = []
     for block, own in found:
-        before = kept[-1][1] if kept else []
-        if block and before and [each.pattern() for each in own] == [each.pattern() for each in before]:
-            same[len(kept) - 1] += 1
+        if block and kept and pattern(own) == pattern(kept[-1][1]):
+            kept[-1][0].append(block)
         else:
-            kept.append((block, own))
-    return [(title(block, same[i]), own) for i, (block, own) in enumerate(kept)]
+            kept.append(([block], own))
+    return [(title(blocks), own) for blocks, own in kept]
 
 
-def title(block: str, more: int) -> str:
-    return f"{block} and {more} more like it" if more else block
+def title(blocks: list[str]) -> str:
+    if len(blocks) == 1:
+        return blocks[0]
+    rest = blocks[1] if len(blocks) == 2 else f"{blocks[1]} to {blocks[-1]}"
+    return f"{blocks[0]}, and the same in {rest}"
+
+
+def pattern(lines: list[Line]) -> list[Any]:
+    """What makes two blocks alike: their steps, with names from outside the block only told apart, not compared."""
+    outside: dict[str, int] = {}
+
+    def name(address: str) -> str | int:
+        inside = lines[0].inside(address)
+        return outside.setdefault(address, len(outside)) if inside == address or "blocks." in inside else inside
+
+    return [
+        ([name(address) for address in (line.address, *line.reads)], line.operator, line.shape, line.flops) for line in lines
+    ]

@@ -215,7 +215,7 @@ def table(listed: list[Position], run: Run, asked: Asked) -> Table:
     write = run.setting.tokens.text
     few = run.program.sizes["V"] <= SMALL_VOCABULARY
     causal = run.program.inputs["mask"].rule == "causal"
-    columns = {"": "right", "token": "left", "next" if causal else "target": "left", "predicted": "left"}
+    columns = {"place": "right", "token": "left", "next" if causal else "target": "left", "predicted": "left"}
     labels = [token_name(write(v)) for v in range(run.program.sizes["V"])] if few else []
     columns |= {f"p({label})": "right" for label in labels} | {f"logit {label}": "right" for label in labels}
     columns |= {} if few else {f"the {asked.top} most likely": "left"}

@@ -11,11 +11,11 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -52,8 +52,15 @@ def write(*parts: RenderableType) -> None:
 
 def prose(text: str, style: str = "") -> None:
     """A paragraph, wrapped at a width that can be read."""
-    out = console()
-    out.print(Text(text, style=style), width=min(out.width, WIDEST))
+    write(wrapped(text, 0, style))
+
+
+def wrapped(text: str, columns: int = 0, style: str = "") -> Text:
+    """A paragraph set in by so many columns."""
+    width = min(console().width, WIDEST)
+    margin = " " * columns
+    lines = wrap(text, width, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False)
+    return Text("\n".join(lines), style=style)
 
 
 def heading(text: str) -> None:
@@ -65,17 +72,30 @@ def dim(text: str) -> Text:
 
 
 def inset(part: RenderableType, columns: int = 2) -> Padding:
-    return Padding(part, (0, 0, 0, columns))
+    return Padding(part, (0, 0, 0, columns), expand=False)
 
 
-def table(columns: Mapping[str, str], rows: Iterable[Sequence[RenderableType]], totals: Sequence[str] = ()) -> Table:
+def table(columns: Mapping[str, str], rows: Iterable[Sequence[RenderableType]]) -> Table:
     """A quiet table. columns: heading and how its cells are set, "left" or "right"; nothing is ever cut off."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", show_footer=bool(totals))
-    for (name, justify), total in zip(columns.items(), totals or [""] * len(columns), strict=True):
-        made.add_column(name, total, justify=justify, overflow="fold", footer_style="bold")  # type: ignore[arg-type]
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name, justify in columns.items():
+        made.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
         made.add_row(*row)
     return made
+
+
+def ruled(columns: Mapping[str, str], rows: Sequence[list[str] | RenderableType]) -> Group:
+    """A table whose rows may also be anything else that is printed across all columns."""
+    cells = [list(columns), *(row for row in rows if isinstance(row, list))]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    sides = [">" if side == "right" else "<" for side in columns.values()]
+
+    def line(row: list[str], style: str = "") -> Text:
+        placed = (f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))
+        return Text("  ".join(placed).rstrip(), style=style)
+
+    return Group(line(list(columns), "dim"), *(line(row) if isinstance(row, list) else row for row in rows))
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------

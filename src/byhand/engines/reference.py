@@ -10,10 +10,12 @@ import ml_dtypes
 import numpy as np
 
 from byhand.errors import InputError, NotANumber
+from byhand.operators.record import Operand
 from byhand.program import BackwardStep, Step
 
 Array = np.ndarray[Any, Any]
 Look = Callable[[str], Array]
+UNEDITED = "@unedited"  # after an address: the value as its step made it, and the gradient of that
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,16 @@ def forward(
     last = {read: step for step in steps for read in step.reads if read is not None}
     for step in steps:
         progress(step)
-        made = compute(step, lambda name: values[name] if name in values else look(name), precision)
-        values |= {address: change(address, array) for address, array in made.items()}
+        values |= changed(compute(step, lambda name: values[name] if name in values else look(name), precision), change)
         used = {*step.reads, *step.writes.values()}
         for address in used.intersection(values):
             if address not in keep and last.get(address, step) is step:
                 del values[address]
     return values
+
+
+def changed(made: dict[str, Array], change: Callable[[str, Array], Array]) -> dict[str, Array]:
+    return {address: change(address, array) for address, array in made.items()}
 
 
 def compute(step: Step, look: Look, precision: Precision) -> dict[str, Array]:
@@ -124,8 +129,8 @@ def backward(
 ) -> dict[str, Array]:
     """Run a reversed program and return every gradient by the address it belongs to, without ``d:``.
 
-    seed: the gradient to start from, by address; look: gives weights and the values the forward run saved; passed: what of
-    a value's gradient reaches the step that made it (less where a value was edited).
+    seed: the gradient to start from, by address; look: gives weights and the values the forward run saved, a step's own
+    outputs as `reverse` says; passed: what of a value's gradient reaches the step that made it (less where it was edited).
     """
     gradients = dict(seed)
     for each in steps:
@@ -140,16 +145,24 @@ def backward(
 
 
 def reverse(step: Step, d_output: Array, look: Look, precision: Precision) -> dict[str, Array]:
-    """The gradients of one step's inputs, by the operator's names for them, from the gradient of its output."""
-    saved = {f"{o.name}_{o.axes}": look(step.names[o.name]) for o in saved_operands(step)}
-    arrays = {name.rstrip("_"): precision.load(array) for name, array in saved.items()}
+    """The gradients of one step's inputs, by the operator's names for them, from the gradient of its output.
+
+    look is asked for the step's own outputs as it made them, under their address + UNEDITED. Raises NotANumber.
+    """
+    saved = {o: (address, look(address)) for o, address in saved_operands(step)}
+    arrays = {f"{o.name}_{o.axes}".rstrip("_"): precision.load(array) for o, (_, array) in saved.items()}
     settings = {key: step.attributes[key] for key in step.operator.backward_settings}
     with np.errstate(all="ignore"):
         gradients = step.operator.backward(precision.load(d_output), **arrays, **settings)
     named = zip((o.name for o in step.operator.inputs), gradients, strict=True)
-    return {name: precision.keep(gradient, step.operator.wide) for name, gradient in named if name in step.gradients}
+    made = {name: precision.keep(gradient, step.operator.wide) for name, gradient in named if name in step.gradients}
+    read = {f"d:{step.address}": d_output, **dict(saved.values())}
+    refuse_nan(step, read, {f"d:{step.gradients[name]}": gradient for name, gradient in made.items()})
+    return made
 
 
-def saved_operands(step: Step) -> list[Any]:
-    """The inputs and outputs that the operator's backward reads."""
-    return [o for o in (*step.operator.inputs, *step.operator.outputs) if o.name in step.operator.saved]
+def saved_operands(step: Step) -> list[tuple[Operand, str]]:
+    """The inputs and outputs that the operator's backward reads, with their addresses."""
+    inputs = [(o, step.names[o.name]) for o in step.operator.inputs if o.name in step.operator.saved]
+    outputs = [(o, step.writes[o.name] + UNEDITED) for o in step.operator.outputs if o.name in step.operator.saved]
+    return inputs + outputs

@@ -17,8 +17,8 @@ class layer_norm:
     gradient = """
         d_x = rstd * (d_unit - mean(d_unit) - unit * mean(d_unit * unit))
         d_unit = d_out * gain, unit = (x - mean) * rstd
-        d_gain = sum(d_out * unit)
-        d_shift = sum(d_out)
+        d_gain = sum(d_out * unit) over b, t
+        d_shift = sum(d_out) over b, t
     """
     arithmetic = """
         mean[b,t] = sum(d, x[b,t,d]) / D
@@ -67,7 +67,7 @@ class rms_norm:
     gradient = """
         d_x = rstd * (d_unit - unit * mean(d_unit * unit))
         d_unit = d_out * gain, unit = x * rstd
-        d_gain = sum(d_out * unit)
+        d_gain = sum(d_out * unit) over b, t
     """
     arithmetic = """
         square[b,t] = sum(d, x[b,t,d] ** 2) / D

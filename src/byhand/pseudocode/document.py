@@ -1,0 +1,128 @@
+"""A finished listing: its lines by step, and how it is written as text, Markdown and plain data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from textwrap import wrap
+from typing import Any
+
+INDENT = "    "
+
+
+def bracket(places: Iterable[object]) -> str:
+    """``[0,1,2]``; nothing where there are no places."""
+    inside = ",".join(map(str, places))
+    return f"[{inside}]" if inside else ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line. address: what it defines; left: the same with its index; shape: of a whole array, in brackets."""
+
+    address: str
+    left: str
+    shape: str
+    formula: str
+
+    def __str__(self) -> str:
+        return f"{self.left} {self.shape} = {self.formula}" if self.shape else f"{self.left} = {self.formula}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"address": self.address, "left": self.left, "shape": self.shape, "formula": self.formula}
+
+
+@dataclass(frozen=True)
+class Section:
+    """The lines of one step. operator: its name, or "" where there is none; heading: lines above that say it in short;
+    groups: lines that are alike stand together, so that of many only some need be shown.
+    """
+
+    address: str
+    operator: str
+    heading: tuple[str, ...]
+    groups: tuple[Sequence[Any], ...]
+
+    def lines(self, most: int | None) -> Iterator[str]:
+        for group in self.groups:
+            yield from map(str, islice(group, most))
+            if most is not None and len(group) > most:
+                yield f"# ... {len(group) - most:,} more like this"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "address": self.address,
+            "operator": self.operator,
+            "vector": list(self.heading),
+            "lines": [line.to_dict() for group in self.groups for line in group],
+        }
+
+
+@dataclass(frozen=True)
+class Pseudocode:
+    """A listing. part: the addresses it was asked for; depth: vector, operators or numbers; letters: what each means;
+    most: lines shown of a group in text and Markdown (None: all). Plain data leaves nothing out.
+    """
+
+    title: str
+    program: str
+    part: str
+    depth: str
+    direction: str
+    letters: Mapping[str, str]
+    sections: tuple[Section, ...]
+    most: int | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def text(self, width: int = 80, short: bool = False) -> str:
+        """For a terminal; longer lines are wrapped. short: without the part's own address before every name."""
+        key = ", ".join(f"{letter} = {meaning}" for letter, meaning in self.letters.items())
+        lines = [f"# {self.title}", *([f"# {key}"] if key else []), ""]
+        for section in self.sections:
+            lines += [f"# {line}" for line in section.heading] + list(section.lines(self.most))
+            lines += [""] * (self.depth != "vector")
+        return "\n".join(wrapped(self.shortened(line) if short else line, width) for line in lines).rstrip()
+
+    def shortened(self, line: str) -> str:
+        """The line with names as they are called inside the part."""
+        return re.sub(rf"(?<![\w.]){re.escape(self.part)}\.(?=\w)", "", line) if self.part else line
+
+    def markdown(self) -> str:
+        """Headings, a list of the letters, and the lines as code."""
+        parts = [f"## {self.title}", "\n".join(f"- `{letter}`: {meaning}" for letter, meaning in self.letters.items())]
+        if self.depth == "vector":
+            parts.append(fenced(line for section in self.sections for line in section.lines(self.most)))
+        for section in self.sections if self.depth != "vector" else ():
+            said = "\n".join(f"`{line}`  " for line in section.heading)
+            parts += [f"### {section.address}", said, fenced(section.lines(self.most))]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole listing as plain data, for JSON."""
+        return {
+            "title": self.title,
+            "program": self.program,
+            "part": self.part,
+            "depth": self.depth,
+            "direction": self.direction,
+            **self.facts,
+            "letters": dict(self.letters),
+            "steps": [section.to_dict() for section in self.sections],
+        }
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def fenced(lines: Iterable[str]) -> str:
+    return "\n".join(["```text", *(wrapped(line, 100) for line in lines), "```"])
+
+
+def wrapped(line: str, width: int) -> str:
+    """A line broken at spaces, what follows the first one indented; a comment stays a comment."""
+    if len(line) <= width:
+        return line
+    indent = "#" + INDENT if line.startswith("#") else INDENT
+    return "\n".join(wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))

@@ -1,0 +1,50 @@
+"""What a run is made with: everything but its values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from byhand.engines.reference import Precision
+from byhand.program import Program
+from byhand.shapes import Shape
+from byhand.weights import Weights
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """How a run's token ids are written: one id's text, and how many ids the vocabulary has."""
+
+    text: Callable[[int], str] = str
+    size: int = 0
+
+    def labels(self) -> tuple[str, ...]:
+        return tuple(self.text(token) for token in range(self.size))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The program, weights and inputs of a run, its precision, and the addresses of the values to keep."""
+
+    program: Program
+    weights: Weights
+    inputs: dict[str, Array]
+    precision: Precision
+    keep: frozenset[str]
+    tokens: Tokens = field(default_factory=Tokens)
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """The shape of every value of the run, without running."""
+        (B, T), source = self.inputs["tokens"].shape, self.inputs.get("source.tokens")
+        return self.program.shapes(B, T, None if source is None else source.shape[1])
+
+    def round(self, array: Array, like: Array) -> Array:
+        """An array in the type that a value of this run has."""
+        return self.precision.keep(array, wide=like.dtype == self.precision.computed)

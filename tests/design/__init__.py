@@ -1,0 +1,1 @@
+"""Tests that hold the design: layers, budgets, import time, documents, examples, commands."""

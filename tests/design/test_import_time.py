@@ -1,0 +1,72 @@
+"""``import byhand`` loads NumPy and nothing heavy, and takes little more time than NumPy."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import pytest
+
+from .tree import run
+
+HEAVY = ("numba", "psutil", "rich", "scipy", "tiktoken", "tokenizers", "torch", "transformers", "typer")
+ALLOWED_SECONDS = 0.15
+PAIRS = 9
+
+
+@pytest.fixture
+def stand_ins(tmp_path) -> Path:
+    """A folder with an empty module for each heavy library: found first, it shows also what is not installed."""
+    for name in HEAVY:
+        (tmp_path / f"{name}.py").touch()
+    return tmp_path
+
+
+def heavy_loaded_by(code: str, stand_ins: Path) -> list[str]:
+    """The heavy libraries that a fresh interpreter has loaded after the code."""
+    start = f"import sys; sys.path.insert(0, {str(stand_ins)!r})"
+    done = run([sys.executable, "-c", f"{start}\n{code}\nprint(*sorted(sys.modules))"], stand_ins)
+    assert done.returncode == 0, done.stderr
+    return [name for name in HEAVY if name in done.stdout.split()]
+
+
+def test_import_loads_nothing_heavy(stand_ins):
+    assert heavy_loaded_by("import byhand", stand_ins) == []
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_a_heavy_import_is_seen(stand_ins, name):
+    hidden = f"try:\n    import {name}\nexcept ImportError:\n    pass"
+    assert heavy_loaded_by(hidden, stand_ins) == [name]
+
+
+def seconds(code: str, cwd: Path) -> float:
+    start = perf_counter()
+    done = run([sys.executable, "-c", code], cwd)
+    assert done.returncode == 0, done.stderr
+    return perf_counter() - start
+
+
+def compare(first: str, second: str, cwd: Path) -> tuple[float, float]:
+    """The median seconds of a process that runs the first code, and by how much the second takes longer.
+
+    The two take turns, so that a slow spell of the machine meets both; the difference is taken turn by turn.
+    """
+    for code in (first, second):
+        seconds(code, cwd)  # writes the bytecode, which a first import compiles
+    pairs: Sequence[tuple[float, float]] = [(seconds(first, cwd), seconds(second, cwd)) for _ in range(PAIRS)]
+    return median(pair[0] for pair in pairs), median(pair[1] - pair[0] for pair in pairs)
+
+
+def test_import_is_quick(tmp_path, figure):
+    alone, more = compare("import numpy", "import numpy; import byhand", tmp_path)
+    figure(f"import: numpy alone {alone:.3f} s, byhand {more:.3f} s more ({ALLOWED_SECONDS} s allowed)")
+    assert more <= ALLOWED_SECONDS
+
+
+def test_a_slow_import_is_seen(tmp_path):
+    slow = ALLOWED_SECONDS + 0.05
+    (tmp_path / "slow.py").write_text(f"import time\ntime.sleep({slow})\n", encoding="utf-8")
+    _, more = compare("import numpy", "import numpy; import slow", tmp_path)
+    assert more > ALLOWED_SECONDS
