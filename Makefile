@@ -19,8 +19,8 @@ test: .venv/.dev
 	@.venv/bin/python -m pytest $(ARGS)
 
 check: .venv/.dev
-	@failed=; for tool in "ruff format --check" "ruff check" pyright; do \
-		.venv/bin/python -m $$tool || failed="$$failed $${tool%% *}"; \
+	@failed=; for tool in "ruff format --check --output-format concise" "ruff check" pyright; do \
+		.venv/bin/python -m $$tool || failed=yes; \
 	done; test -z "$$failed"
 
 parity: .parity/.parity

@@ -22,7 +22,7 @@ import math
 import operator as python
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 Index = tuple[int, ...]
@@ -37,7 +37,7 @@ class Line:
     expression: ast.expr
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse(text: str, absent: frozenset[str] = frozenset()) -> tuple[Line, ...]:
     """The lines of an arithmetic text, in order, without the optional operands that are absent."""
     lines = []
@@ -74,7 +74,7 @@ def indices(subscript: ast.Subscript) -> tuple[ast.expr, ...]:
 
 
 def reduction(node: ast.expr) -> tuple[str, list[str], ast.expr] | None:
-    """("sum" or "max", letters, term) when the node runs over axes, else None (``max(x, 0)`` is an ordinary maximum)."""
+    """("sum" or "max", letters, term) when the node runs over axes, else None: ``max(x, 0)`` is an ordinary maximum."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("sum", "max"):
         *letters, term = node.args
         names = [letter.id for letter in letters if isinstance(letter, ast.Name)]
@@ -192,7 +192,7 @@ class Evaluation:
     def evaluate(self, node: ast.expr, bound: dict[str, int]) -> Node:
         """The value of an expression with its index letters bound."""
         match node:
-            case ast.Constant(value=value):
+            case ast.Constant(value=int() | float() as value):
                 return Node("number", value)
             case ast.Name(id=name):
                 return self.named(name, bound)
@@ -347,7 +347,7 @@ def each_operations(node: ast.expr, sizes: Mapping[str, int]) -> int:
             return 1 + each_operations(left, sizes) + each_operations(right, sizes)
         case ast.UnaryOp(operand=inner):
             return each_operations(inner, sizes)
-        case ast.Call(func=ast.Name(id="where"), args=[condition, yes, no]):
+        case ast.Call(func=ast.Name(id="where"), args=[_, yes, no]):
             return max(each_operations(yes, sizes), each_operations(no, sizes))
         case ast.Call(args=arguments):
             return 1 + sum(each_operations(each, sizes) for each in arguments)

@@ -64,7 +64,9 @@ class Edit:
 
     def at(self, index: Index, shape: Shape) -> float:
         """The number that is set, added or multiplied at one element of the part."""
-        runs = [(range(*p.indices(n)), i) for p, i, n in zip(self.index, index, shape, strict=True) if isinstance(p, slice)]
+        runs = [
+            (range(*p.indices(n)), i) for p, i, n in zip(self.index, index, shape, strict=True) if isinstance(p, slice)
+        ]
         value = np.broadcast_to(self.value, tuple(len(run) for run, _ in runs))
         return value[tuple(run.index(i) for run, i in runs)].item()
 
@@ -81,9 +83,9 @@ def shown(index: Place) -> str:
 
 
 def planned(address: str, where: Place, actions: Mapping[str, Any]) -> Edit:
-    """The edit a caller asked for with exactly one of set, add, scale, zero and from_run (then the part of the other run).
+    """The edit a caller asked for with exactly one of set, add, scale, zero, from_run. Raises InputError.
 
-    Raises InputError.
+    actions: what was given for each, for from_run the part of the other run.
     """
     asked = [name for name, value in actions.items() if value is not None and not (name == "zero" and value is False)]
     if len(asked) != 1:

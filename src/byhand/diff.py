@@ -62,7 +62,9 @@ class Diff:
         return self.changes[0] if self.changes else None
 
     def largest(self, most: int = 5) -> list[Change]:
-        return sorted(self.changes, key=lambda change: -change.amount)[:most]
+        """The values that changed most; token ids and masks are not amounts."""
+        amounts = [change for change in self.changes if isinstance(change.before, float)]
+        return sorted(amounts, key=lambda change: -change.amount)[:most]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -78,7 +80,8 @@ class Diff:
             return "no kept value differs"
         lines = [f"first    {self.first}"] + [f"largest  {change}" for change in self.largest()]
         if self.before is not None and self.after is not None:
-            lines += [f"output   before: {best(self.before, self.labels)}", f"         after:  {best(self.after, self.labels)}"]
+            lines.append(f"output   before: {best(self.before, self.labels)}")
+            lines.append(f"         after:  {best(self.after, self.labels)}")
         return "\n".join(lines)
 
 
@@ -94,19 +97,22 @@ def best(logits_V: Array, labels: tuple[str, ...], most: int = 3) -> str:
 def diff(one: Comparable, other: Comparable, labels: tuple[str, ...] = ()) -> Diff:
     """Compare all values that both runs kept, in the order of the program. Raises InputError if they do not match."""
     if [step.address for step in one.program] != [step.address for step in other.program]:
-        raise InputError(f"the runs are of different programs ({one.program.name}, {other.program.name})")
+        lacking = one.program.producer.keys() ^ other.program.producer.keys()
+        which = f"only one computes {min(lacking)}" if lacking else "their steps stand in another order"
+        raise InputError(f"the runs are of different programs ({one.program.name}, {other.program.name}): {which}")
     changes = []
     for address in [*one.inputs, *one.program.producer]:
         before, after = (run.kept.get(address, run.inputs.get(address)) for run in (one, other))
         if before is None or after is None or before is after:
             continue
         if before.shape != after.shape:
-            raise InputError(f"{address} has shape {before.shape} in one run and {after.shape} in the other")
+            shapes = f"{before.shape} in one run and {after.shape} in the other"
+            raise InputError(f"{address} has shape {shapes}; run texts of equal length")
         change = compare(address, before, after)
         if change:
             changes.append(change)
-    outputs = [run.kept["logits"][-1, -1] if "logits" in run.kept else None for run in (one, other)]
-    return Diff(tuple(changes), *outputs, labels)
+    before, after = (run.kept["logits"][-1, -1] if "logits" in run.kept else None for run in (one, other))
+    return Diff(tuple(changes), before, after, labels)
 
 
 def compare(address: str, before: Array, after: Array) -> Change | None:

@@ -1,6 +1,6 @@
 """The arrays a program reads besides its weights, made from what the caller gives.
 
-Positions, masks and targets are inputs with names, not hidden state, so that they can be looked at, explained and changed.
+Positions, masks and targets are inputs with names, not hidden state: they can be looked at, explained and changed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ def array_of(value: Any, name: str) -> Array:
     try:
         return np.array(value)
     except ValueError:
-        raise InputError(f"{name}: the lists have different lengths; pad them to one length and give mask=[B, T]") from None
+        raise InputError(
+            f"{name}: the lists have different lengths; pad them to one length and give mask=[B, T]"
+        ) from None
 
 
 def token_array(tokens: Any, vocabulary: int, context: float, what: str = "text") -> Array:
@@ -59,9 +61,9 @@ def next_tokens(tokens_BT: Array, real: Array | None = None) -> Array:
 def prepare(program: Program, given: Mapping[str, Any]) -> dict[str, Array]:
     """All inputs of a program by address.
 
-    given: "tokens" [B,T]; for translation "source.tokens" [B,S]; optional "positions", "segments", "targets" [B,T] (or [T]
-    for one text); "mask", "source.mask" and "cross.mask", True where a token is real ([B,S]) or where position t may see
-    position s ([B,T,S]). Raises InputError for what is missing, does not fit, or leaves a position with nothing to see.
+    given: "tokens" [B,T]; for translation "source.tokens" [B,S]; optional "positions", "segments", "targets" [B,T] (or
+    [T] for one text); "mask", "source.mask" and "cross.mask", True where a token is real ([B,S]) or where position t
+    may see position s ([B,T,S]). Raises InputError for what is missing, does not fit, or leaves nothing to see.
     """
     unknown = [name for name in given if name not in program.inputs]
     if unknown:
@@ -73,7 +75,9 @@ def prepare(program: Program, given: Mapping[str, Any]) -> dict[str, Array]:
         if program.inputs[address].rule not in MASKS and array.shape != like.shape:
             raise InputError(f"{address} has shape {array.shape}, but the tokens have {like.shape}; give one a token")
         if len(array) != len(inputs["tokens"]):
-            raise InputError(f"{address} has {len(array)} texts, tokens has {len(inputs['tokens'])}; give as many of both")
+            raise InputError(
+                f"{address} has {len(array)} texts, tokens has {len(inputs['tokens'])}; give as many of both"
+            )
         check(program, address, array)
     return inputs
 
@@ -137,7 +141,9 @@ def restricted(visible_TS: Array, address: str, given: Mapping[str, Array], name
     if real.shape not in ((B, S), (B, T, S)):
         raise InputError(f"{name} has shape {real.shape}; give [B,S] = {(B, S)} or [B,T,S] = {(B, T, S)}")
     if real.dtype.kind not in "biu" or not ((real == 0) | (real == 1)).all():
-        raise InputError(f"{name} holds {real.dtype} numbers; give True (or 1) where a token may be seen, else False (or 0)")
+        raise InputError(
+            f"{name} holds {real.dtype} numbers; give True (or 1) where a token may be seen, else False (or 0)"
+        )
     return visible_TS & real.astype(bool).reshape(B, -1, S)
 
 
@@ -163,7 +169,9 @@ def check(program: Program, address: str, array: Array) -> None:
         blind = ~array.any(-1)
         if blind.any():
             b, t = map(int, np.argwhere(blind)[0])
-            raise InputError(f"{address} leaves position {t} of text {b} with nothing to see; let every position see one")
+            raise InputError(
+                f"{address} leaves position {t} of text {b} with nothing to see; let every position see one"
+            )
         return
     if array.dtype.kind not in "iu":
         raise InputError(f"{address} holds {array.dtype}; give whole numbers")

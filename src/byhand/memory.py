@@ -16,7 +16,7 @@ ALWAYS_KEPT = {"logits", "losses", "loss"}
 FEW = ("blocks.*.out", "logits")
 
 
-# Where a container's limit, what it uses and what that is made of stand, under the second and the first version of cgroups.
+# Files with a container's limit, what it uses, and what that is made of, in the second and first version of cgroups.
 CONTAINER = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
     *[tuple(f"/sys/fs/cgroup/memory/memory.{name}" for name in ("limit_in_bytes", "usage_in_bytes", "stat"))],
@@ -92,7 +92,7 @@ def working_bytes(steps: Sequence[Step], shapes: Mapping[str, Shape], precision:
 def refuse_too_large(
     program: Program, shapes: Mapping[str, Shape], keep: Collection[str], precision: Precision, weights: Weights
 ) -> None:
-    """Raise MemoryRefused if the kept values, those that pass, the largest step and the weights to be made do not fit."""
+    """Raise MemoryRefused if the kept values, those that pass, the largest step and the weights to make do not fit."""
     sizes = value_bytes(program, shapes, precision)
     kept = {address: sizes[address] for address in keep}
     working = alive_bytes(program.steps, sizes, keep) + working_bytes(program.steps, shapes, precision)
@@ -115,7 +115,11 @@ def refuse_edit(
     sizes = value_bytes(program, shapes, precision)
     copy = prod(shapes[changed]) * 8
     need = sum(sizes[address] for address in again) + copy + working_bytes(program.steps, shapes, precision)
-    fit(need, f"computing {len(again)} values again after an edit of {changed}", "run with a shorter keep=[...] and edit that")
+    fit(
+        need,
+        f"computing {len(again)} values again after an edit of {changed}",
+        "run with a shorter keep=[...] and edit that",
+    )
 
 
 def refuse_gradients(
@@ -130,4 +134,8 @@ def refuse_gradients(
     numbers = {address: prod(shapes[address]) for step in steps for address in step.gradients.values()}
     need = sum(numbers.values()) * precision.kept.itemsize + sum(values[address] for address in missing)
     need += 2 * working_bytes(steps, shapes, precision)
-    fit(need, f"the backward run of {program.name} with {len(numbers)} gradients", "run a shorter text or a smaller model")
+    fit(
+        need,
+        f"the backward run of {program.name} with {len(numbers)} gradients",
+        "run a shorter text or a smaller model",
+    )

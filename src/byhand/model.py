@@ -92,7 +92,7 @@ class Model:
         return execute(program, self.weights, prepared, precision(dtype), keep, self.tokens, progress)
 
     def token_ids(self, text: Text, what: str = "text", most: float | None = None) -> Array:
-        """Ids [B,T] of a text or of ids, at most as many as the model reads. Raises InputError when they are not its own."""
+        """Ids [B,T] of a text or of ids. most: how many, else what the model reads. Raises InputError."""
         vocabulary = self.program.sizes["V"]
         if isinstance(text, str):
             if self.tokenizer is None:
@@ -138,8 +138,10 @@ class Model:
     def edit(self, address: str, index: Sequence[int | slice] | None = None, **change: Any) -> Model:
         """A new model with one weight changed; where and how as in `Run.edit`: head=, set=, add=, scale=, zero=."""
         if address not in self.weights:
-            raise unknown(self.program, address) if address not in self.program else InputError(
-                f"{address} is no weight; edit it in a run: model.run(...).edit({address!r}, ...)"
+            raise (
+                unknown(self.program, address)
+                if address not in self.program
+                else InputError(f"{address} is no weight; edit it in a run: model.run(...).edit({address!r}, ...)")
             )
         actions = {name: change.pop(name, None) for name in ("set", "add", "scale", "zero")}
         before = self.weights[address]

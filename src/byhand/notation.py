@@ -8,8 +8,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from byhand.arithmetic import COMPARISONS, SIGNS, Line, Node, indices, reduction
+from byhand.arithmetic import COMPARISONS, CONSTANTS, SIGNS, Line, Node, indices, reduction
 
 RANK = {"or": 0, "and": 1, "<": 2, "<=": 2, ">": 2, ">=": 2, "==": 2, "+": 3, "-": 3, "*": 4, "/": 4, "//": 4, "%": 4}
 RANK |= {"neg": 5, "**": 6}
@@ -23,7 +24,7 @@ class Names:
 
     addresses: Mapping[str, str]
     letters: Mapping[str, int | str]
-    settings: Mapping[str, object]
+    settings: Mapping[str, Any]
 
     def line(self, line: Line) -> str:
         """``name[i,j] = expression`` with everything written as these names say."""
@@ -65,7 +66,7 @@ class Names:
         if name in self.letters:
             return str(self.letters[name])
         if name in self.settings:
-            return number(float(self.settings[name]), 17) if isinstance(self.settings[name], float) else str(self.settings[name])
+            return number(self.settings[name], 17)
         return self.addresses.get(name, name)
 
 
@@ -98,19 +99,21 @@ def numbers(node: Node, digits: int = 6, most: int | None = 8) -> str:
 
 def write_numbers(node: Node, digits: int, most: int | None) -> Written:
     match node.kind, node.parts:
-        case ("operand" | "local" | "number"), _:
+        case ("number", ()) if node.name in CONSTANTS:
+            return node.name, ATOM
+        case (("operand" | "local" | "number"), _):
             text = number(node.value, digits)
             return text, RANK["neg"] if text.startswith("-") else ATOM
         case "where", (_, chosen):
             return write_numbers(chosen, digits, most)
         case "neg", (inner,):
             return f"-{within(bracketed(write_numbers(inner, digits, most)), RANK['neg'])}", RANK["neg"]
-        case ("sum" | "max"), (only,):
+        case (("sum" | "max"), (only,)):
             return write_numbers(only, digits, most)  # Python's max needs two
         case "sum", parts:
             return joined("+", [bracketed(part) for part in shown(parts, digits, most)])
         case kind, parts if kind in RANK:
-            return joined(kind, [bracketed(part) for part in shown(parts, digits, None)])
+            return joined(kind, [bracketed(write_numbers(part, digits, most)) for part in parts])
         case kind, parts:
             return f"{kind}({', '.join(text for text, _ in shown(parts, digits, most))})", ATOM
 

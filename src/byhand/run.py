@@ -16,7 +16,8 @@ from byhand.diff import Diff, diff
 from byhand.engines import reference
 from byhand.engines.reference import UNEDITED, Precision
 from byhand.errors import AddressError, InputError, ShapeError
-from byhand.explain import Explanation, explain
+from byhand.explain import explain
+from byhand.explanation import Explanation
 from byhand.inputs import check
 from byhand.memory import ALWAYS_KEPT, refuse_edit, refuse_gradients, refuse_too_large
 from byhand.program import BackwardStep, Program, Step
@@ -80,6 +81,10 @@ class Run:
         if address.endswith(UNEDITED) and base(address) in self.program.producer:
             return self.unedited(base(address))
         raise unknown(self.program, address)
+
+    def shape(self, address: str) -> Shape:
+        """The shape of the array at an address, without computing it."""
+        return self.setting.shapes[base(address)]
 
     def unedited(self, address: str) -> Array:
         """What the step gave for a value, before this run's edits of it."""
@@ -148,10 +153,10 @@ class Run:
     ) -> Run:
         """A new run with one weight, input or activation changed; only what depends on it is computed again.
 
-        Say where with an index or named axes (head=, query=, key=, position=, dimension=, batch=, token=), and exactly one
-        of: set= a number or array, add=, scale=, zero=True, from_run= another run to take the same part from. Of an edited
-        activation, ``d:x`` is the gradient after the edit and ``d:x@unedited`` what of it reaches the step that made it.
-        Editing tokens leaves the targets as they are. This run and its model stay as they are.
+        Say where with an index or named axes (head=, query=, key=, position=, dimension=, batch=, token=), and exactly
+        one of: set= a number or array, add=, scale=, zero=True, from_run= another run to take the same part from. Of an
+        edited activation, ``d:x`` is the gradient after the edit and ``d:x@unedited`` what of it reaches the step that
+        made it. Editing tokens leaves the targets as they are. This run and its model stay as they are.
         Raises AddressError, ShapeError, InputError, MemoryRefused, NotANumber.
         """
         address = resolve(self.program, address)
@@ -176,7 +181,9 @@ class Run:
         if address in program.weights:
             setting = replace(setting, weights=setting.weights.edited(each))
         elif address in program.inputs:
-            setting = replace(setting, inputs={**self.inputs, address: changed_input(each, self.inputs[address], program)})
+            setting = replace(
+                setting, inputs={**self.inputs, address: changed_input(each, self.inputs[address], program)}
+            )
         kept = {name: array for name, array in self.kept.items() if name not in touched}
         new = Run(setting, kept, (*self.edits, each))
         if address in self.kept:
@@ -202,11 +209,14 @@ class Run:
     ) -> Gradients:
         """Compute the gradient of one number with respect to every value and weight; it stays at `run.grad`.
 
-        of: the loss, or any value with an index (or named axes) that says which of its numbers; or seed= an array of the
-        value's shape to start from. Raises InputError when there is no loss or the number is not named, MemoryRefused.
+        of: the loss, or any value with an index (or named axes) that says which of its numbers; or seed= an array of
+        the value's shape to start from. Raises InputError when there is no loss or the number is not named, ShapeError,
+        MemoryRefused, NotANumber.
         """
         if of == "loss" and "loss" not in self.program:
-            raise InputError("this run has no loss: give two tokens or targets=, or name a value: backward('logits', ...)")
+            raise InputError(
+                "this run has no loss: give two tokens or targets=, or name a value: backward('logits', ...)"
+            )
         of, program, setting = resolve(self.program, of), self.program, self.setting
         if of not in program.producer or is_side(program, of):
             raise InputError(f"{of} is not what a step gives on, so nothing has a gradient of it; name another value")
@@ -259,11 +269,10 @@ class Run:
         address: of a value, weight or input; ``d:`` + address for a gradient. Raises AddressError, InputError.
         """
         address = resolve(self.program, address)
-        shape = self.setting.shapes[base(address)]
-        return explain(self, address, one(self.program, address, shape, index, choice))
+        return explain(self, address, one(self.program, address, self.shape(address), index, choice))
 
     def split(self, token: int, position: int = -1, batch: int = 0) -> contributions.Split:
-        """One logit as the exact sum of what every part of the model added to the stream."""
+        """One logit as the exact sum of what every part of the model added to the stream. Raises AddressError."""
         return contributions.split(self, batch, position, token)
 
 
@@ -353,7 +362,9 @@ def execute(
 def taken(other: Array, shape: Shape, where: Place, address: str) -> Array:
     """The same part of another run's value."""
     if other.shape != shape:
-        raise ShapeError(f"{address} has shape {other.shape} in the other run and {shape} here; run texts of equal length")
+        raise ShapeError(
+            f"{address} has shape {other.shape} in the other run and {shape} here; run texts of equal length"
+        )
     return other[where]
 
 

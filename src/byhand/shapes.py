@@ -136,7 +136,7 @@ def element(axes: str, shape: Shape, index: Sequence[int] | int, where: str) -> 
     given = listed(index, where)
     if len(given) != len(shape):
         raise AddressError(
-            f"{where} has axes {axes or 'none'} and shape {shape}; one element needs {len(shape)} indices, got {len(given)}"
+            f"{where} has axes {axes or 'none'} and shape {shape}, got {len(given)} indices; give {len(shape)}"
         )
     return tuple(within(i, n, f"{where}, axis {a}") for i, n, a in zip(given, shape, axes, strict=True))
 

@@ -34,7 +34,7 @@ class Tensor(NDArrayOperatorsMixin):
 
     def __getitem__(self, index: Any) -> Any:
         places = index if isinstance(index, tuple) else (index,)
-        if len(places) > self.array.ndim or not all(isinstance(place, int | slice | np.integer) for place in places):
+        if len(places) > self.array.ndim or not all(isinstance(place, slice) or is_whole(place) for place in places):
             return self.array[index]
         axes, labels = "", dict(self.labels)
         for letter, place in zip(self.axes, places, strict=False):
@@ -69,6 +69,12 @@ class Tensor(NDArrayOperatorsMixin):
 
     def __repr__(self) -> str:
         sizes = " ".join(f"{letter}={size}" for letter, size in zip(self.axes, self.shape, strict=True)) or "a number"
-        tokens = "".join(f"\n{letter}: {' '.join(map(repr, names))}" for letter, names in self.labels.items() if letter in self.axes)
+        labels = [(letter, names) for letter, names in self.labels.items() if letter in self.axes]
+        tokens = "".join(f"\n{letter}: {' '.join(map(repr, names))}" for letter, names in labels)
         numbers = np.array2string(self.array, precision=4, suppress_small=True, threshold=200, edgeitems=3)
         return f"{self.address}  {sizes}  {self.dtype}{tokens}\n{numbers}"
+
+
+def is_whole(place: Any) -> bool:
+    """Whether a place in an index drops its axis; a truth value adds one."""
+    return isinstance(place, int | np.integer) and not isinstance(place, bool)

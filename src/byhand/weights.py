@@ -68,7 +68,7 @@ def frozen(array: Array) -> Array:
 
 
 def given(program: Program, arrays: Mapping[str, Array]) -> Weights:
-    """Check that the arrays are exactly what the program reads. Raises ShapeError or InputError naming the first misfit."""
+    """Check that the arrays are exactly what the program reads. Raises ShapeError or InputError for a misfit."""
     shapes = program.shapes()
     missing, left_over = program.weights.keys() - arrays.keys(), arrays.keys() - program.weights.keys()
     for what, names in (("misses", missing), ("does not read", left_over)):

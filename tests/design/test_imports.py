@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +32,9 @@ LAYERS = [
     "tensor",
     "diff",
     "engines",
+    "setting",
     "memory",
+    "explanation",
     "explain",
     "contributions",
     "pseudocode",
@@ -104,6 +107,13 @@ def own_faults(source: Path, use: Import) -> Iterator[str]:
         yield "a family imports another; only readout is shared"
 
 
+def libraries(source: Path) -> set[str]:
+    """Everything imported that comes neither with Python nor from byhand."""
+    files = [(path.relative_to(source), ast.parse(path.read_text(encoding="utf-8"))) for path in modules(source)]
+    used = {use.target[0] for file, tree in files for use in imports(file, tree)}
+    return used - sys.stdlib_module_names - {"byhand"}
+
+
 def library_faults(use: Import) -> Iterator[str]:
     """What is wrong with an import of anything else."""
     library = use.target[0]
@@ -144,6 +154,19 @@ def test_the_layers_are_those_that_exist():
     names = {layer_of(path.relative_to(SOURCE)) for path in modules(SOURCE)}
     assert names == set(LAYERS)
     assert len(LAYERS) == len(names)
+
+
+def test_what_is_imported_is_what_is_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[^\w-]", name)[0].replace("-", "_") for name in project["dependencies"]}
+    assert libraries(SOURCE) == declared
+
+
+def test_libraries_are_found_wherever_they_are_imported(tmp_path):
+    planted = plant(
+        tmp_path, "run.py", "import math, numpy.linalg\ndef f():\n    from rich import box\nimport byhand\n"
+    )
+    assert libraries(planted) == {"numpy", "rich"}
 
 
 def test_the_guide_for_contributors_shows_the_same_layers():

@@ -7,10 +7,9 @@ that leads to the wrong array, or to none, fails here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -18,10 +17,11 @@ from torch import nn
 
 from byhand import aliases
 from byhand.aliases import View
-from byhand.errors import AddressError
 from byhand.model import Model
 from byhand.run import Run
 from byhand.weights import random
+
+from .watch import Seen, Watch, wide
 
 Array = np.ndarray[Any, Any]
 LOGITS, GRADIENT, FLOAT32 = 1e-10, 1e-9, 5e-5
@@ -34,7 +34,9 @@ class Twin:
     """The same model twice, and what both are given.
 
     build: makes the oracle, with any weights; forward: calls it and gives its logits (or what `of` names); views: the
-    oracle's names for its parameters and modules; silent: ends of names of modules without a value of their own.
+    oracle's names for its parameters and modules; modeling: the transformers module whose attention can be watched;
+    unseen: patterns of the values between a gradient's start and the weights that the oracle does not show; silent: ends
+    of names of oracle modules that have no value of their own.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Twin:
     given: dict[str, Array]
     views: Mapping[str, View] = field(default_factory=dict)
     of: str = "logits"
+    modeling: Any = None
+    unseen: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -57,7 +61,8 @@ class Twin:
         """The oracle with the weights of the run: every one of its own, none left over."""
         made = self.build()
         state = {name: tensor(self.views[name].build(run.look)) for name in made.state_dict()}
-        made.to(next(iter(state.values())).dtype)
+        for parameter in made.parameters():  # and not the buffers: rotary frequencies stay wide, as after from_pretrained
+            parameter.data = parameter.data.to(next(iter(state.values())).dtype)
         made.load_state_dict(state, strict=True)
         return made.eval()
 
@@ -86,52 +91,37 @@ def tensor(array: Array) -> torch.Tensor:
     return torch.from_numpy(array)
 
 
-def numbers(value: torch.Tensor) -> Array:
-    """A tensor as float64 (exact from every dtype used here), as float32 where it was."""
-    return value.detach().to(torch.float32 if value.dtype == torch.float32 else torch.float64).numpy()
-
-
-@contextmanager
-def wide():
-    """Let float64 stay float64 in transformers.
-
-    Llama's RMS norm, rotary angles and softmax ask for float32 by name whatever the model's dtype, so a model in float64
-    would agree with nothing beyond float32. Here float32 means float64. Nothing else of the oracle is touched.
-    """
-    with (
-        patch.object(torch, "float32", torch.float64),
-        patch.object(torch, "float", torch.float64),
-        patch.object(torch.Tensor, "float", torch.Tensor.double),
-    ):
-        yield
-
-
 def close(ours: Array, theirs: torch.Tensor, tolerance: float, what: str) -> float:
     """The largest difference. Raises AssertionError naming what differs; a NaN is a difference."""
-    expected = numbers(theirs)
+    expected = theirs.detach().to(torch.float64).numpy()
     assert ours.shape == expected.shape, f"{what} has shape {ours.shape}, the oracle's {expected.shape}"
     difference = float(np.abs(ours.astype(np.float64) - expected).max())
     assert difference <= tolerance, f"{what} differs by {difference:.3g}, allowed is {tolerance:g}"
     return difference
 
 
+# --- float64 ----------------------------------------------------------------------------------------------------
+
+
 def check(twin: Twin) -> None:
-    """Logits, loss, every parameter's gradient, every module's output and its gradient, in float64."""
+    """Output, loss, the gradient of every parameter, and every value that the oracle shows with its gradient."""
     run = twin.run("float64")
     with wide():
         oracle = twin.oracle(run)
-        outputs = recorded(oracle, twin)
-        result = twin.output(oracle, run)
+        with Watch(oracle, twin.views, run.program, twin.modeling, twin.silent) as watch:
+            result = twin.output(oracle, run)
         twin.record("float64 output", close(run.look(twin.of), result, LOGITS, twin.of))
         backward(twin, run, result)
     check_parameters(twin, run, oracle)
-    check_modules(twin, run, outputs)
+    for seen in watch.seen:
+        check_seen(twin, run, seen)
+    check_coverage(twin, run, watch)
 
 
 def backward(twin: Twin, run: Run, result: torch.Tensor) -> None:
     """Both backward passes: from the loss where there is one, else from the output with the same random cotangent."""
     if twin.of == "logits":
-        # transformers' own loss goes through float32, so it is taken from the logits
+        # taken from the logits, because transformers' own loss goes through float32
         targets = torch.from_numpy(run.look("targets")).reshape(-1)
         loss = nn.functional.cross_entropy(result.reshape(-1, result.shape[-1]), targets, ignore_index=-1)
         twin.record("float64 loss", close(run.look("loss"), loss, LOGITS, "loss"))
@@ -144,54 +134,40 @@ def backward(twin: Twin, run: Run, result: torch.Tensor) -> None:
 
 
 def check_parameters(twin: Twin, run: Run, oracle: nn.Module) -> None:
-    """Every parameter of the oracle, and through them every weight of the program that has an influence on the output."""
+    """The gradient of every parameter of the oracle, and through them of every weight with an influence on the output."""
     covered: set[str] = set()
     for name, parameter in oracle.named_parameters():
         view = twin.views[name]
-        covered.update(view.addresses)
         if parameter.grad is None:
-            assert all(address not in run.grad for address in view.addresses), f"only byhand has a gradient for {name}"
+            assert not any(address in run.grad for address in view.addresses), f"the oracle has no gradient for {name}"
             continue
+        covered.update(view.addresses)
         twin.record("float64 parameters", close(view.build(run.grad.look), parameter.grad, GRADIENT, f"gradient of {name}"))
-    with_gradient = {address for address in run.program.weights if address in run.grad}
-    assert with_gradient <= covered, f"no parameter of the oracle covers {sorted(with_gradient - covered)}"
-    assert with_gradient, "no gradient at all was compared"
+    assert covered == {address for address in run.program.weights if address in run.grad}
 
 
-def recorded(oracle: nn.Module, twin: Twin) -> dict[str, torch.Tensor]:
-    """Fills with the (first) output of every module as the oracle runs, each keeping its gradient."""
-    outputs: dict[str, torch.Tensor] = {}
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            first = output if isinstance(output, torch.Tensor) else output[0]
-            first.retain_grad()
-            outputs[name] = first
-
-        return hook
-
-    for name, module in oracle.named_modules():
-        if name in twin.views:
-            module.register_forward_hook(keep(name))
-        else:
-            without = isinstance(module, nn.Dropout | nn.ModuleList) or not name or name.endswith(twin.silent or ("-",))
-            assert without, f"no name for the module {name}"
-    return outputs
-
-
-def check_modules(twin: Twin, run: Run, outputs: Mapping[str, torch.Tensor]) -> None:
-    """The output of every module that ran, and its gradient."""
-    assert outputs, "no module was compared"
-    for name, output in outputs.items():
-        view = twin.views[name]
-        once = len(output) == 1 < len(twin.given["tokens"])  # position tables are looked up once for all texts
-        value = view.build(run.look)
-        twin.record("float64 activations", close(value[:1] if once else value, output, LOGITS, f"output of {name}"))
-        if output.grad is None:
-            continue
-        gradient = view.build(run.grad.look)
+def check_seen(twin: Twin, run: Run, seen: Seen) -> None:
+    """A value that the oracle showed while it ran, and its gradient."""
+    value = seen.view.build(run.look)
+    once = seen.tensor.ndim == value.ndim and len(seen.tensor) == 1  # positions are looked up once for all texts
+    value = value[:1] if once else value
+    twin.record("float64 activations", close(value, seen.tensor, LOGITS, seen.what))
+    if seen.tensor.grad is not None:
+        gradient = seen.view.build(run.grad.look)
         gradient = gradient.sum(0, keepdims=True) if once else gradient
-        twin.record("float64 gradients", close(gradient, output.grad, GRADIENT, f"gradient at {name}"))
+        twin.record("float64 gradients", close(gradient, seen.tensor.grad, GRADIENT, f"gradient at {seen.what}"))
+
+
+def check_coverage(twin: Twin, run: Run, watch: Watch) -> None:
+    """Every value with a gradient was compared, but for those that are listed."""
+    compared = {address for seen in watch.seen if seen.tensor.grad is not None for address in seen.view.addresses}
+    left = [step.address for step in run.program if step.address in run.grad and step.address not in compared]
+    listed = (*twin.unseen, "losses", "loss")
+    missing = [address for address in left if not any(fnmatchcase(address, pattern) for pattern in listed)]
+    assert not missing, f"not compared: {', '.join(missing)}"
+
+
+# --- float32 and bfloat16 -----------------------------------------------------------------------------------------
 
 
 def check_float32(twin: Twin) -> None:
@@ -214,4 +190,4 @@ def ulps(twin: Twin) -> Array:
     with torch.no_grad():
         result = twin.output(twin.oracle(run), run)
     assert result.dtype == torch.bfloat16, f"the oracle computed in {result.dtype}"
-    return np.abs(ordinal(run.look(twin.of)) - ordinal(result.view(torch.int16).numpy()))
+    return np.abs(ordinal(run.look(twin.of)) - ordinal(result.contiguous().view(torch.int16).numpy()))

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from transformers.models.bert import modeling_bert
+from transformers.models.gpt2 import modeling_gpt2
+from transformers.models.llama import modeling_llama
 
 from byhand.families import bert, gpt2, llama
 from byhand.inputs import NO_TARGET
@@ -32,7 +35,7 @@ def gpt2_twin(activation: str = "gelu_pytorch_tanh", B: int = 2, T: int = 9, see
     def logits(oracle):
         return oracle(torch.from_numpy(given["tokens"])).logits
 
-    return Twin("gpt2", make("gpt2", gpt2, c, seed), lambda: gpt2_oracle(c, activation), logits, given)
+    return Twin("gpt2", make("gpt2", gpt2, c, seed), lambda: gpt2_oracle(c, activation), logits, given, modeling=modeling_gpt2)
 
 
 def gpt2_oracle(c: gpt2.Config, activation: str = "gelu_pytorch_tanh") -> transformers.GPT2LMHeadModel:
@@ -58,7 +61,8 @@ def llama_twin(name: str = "llama", B: int = 2, T: int = 9, seed: int = 0, **siz
     def logits(oracle):
         return oracle(torch.from_numpy(given["tokens"])).logits
 
-    return Twin(name, make("llama", llama, c, seed), lambda: llama_oracle(c), logits, given, silent=("rotary_emb",))
+    model, seen = make("llama", llama, c, seed), {"modeling": modeling_llama, "silent": ("rotary_emb",)}
+    return Twin(name, model, lambda: llama_oracle(c), logits, given, **seen)
 
 
 def llama_oracle(c: llama.Config) -> transformers.LlamaForCausalLM:
@@ -97,7 +101,8 @@ def bert_twin(of: str = "logits", B: int = 3, T: int = 9, seed: int = 0, **sizes
         return result.logits if of == "logits" else result.pooler_output
 
     kind = transformers.BertForMaskedLM if of == "logits" else transformers.BertModel
-    return Twin("bert" if of == "logits" else "bert pooler", make("bert", bert, c, seed), lambda: bert_oracle(c, kind), output, given, of=of)
+    seen = {"of": of, "modeling": modeling_bert, "unseen": ("embed.sum",)}
+    return Twin("bert" if of == "logits" else "bert pooler", make("bert", bert, c, seed), lambda: bert_oracle(c, kind), output, given, **seen)
 
 
 def bert_oracle(c: bert.Config, kind: Any) -> torch.nn.Module:

@@ -46,7 +46,12 @@ class Start(Output):
 class StartWords(Start):
     """A start whose text is followed by more words; with --ids all of them are those words."""
 
-    text: Annotated[list[str], Argument(metavar="TEXT WORD", help="", show_default=False)] = field(default_factory=list)  # type: ignore[assignment]
+    text: list[str] = field(default_factory=list)  # type: ignore[assignment]
+
+    @property
+    def first(self) -> str | None:
+        """The text."""
+        return self.text[0] if self.text and self.ids is None else None
 
     @property
     def rest(self) -> list[str]:
@@ -173,3 +178,24 @@ def value(written: str, text: str, address: str, token: Token) -> float:
         if address.endswith("tokens"):
             return token_id(written, token)
         raise InputError(f"cannot read the value {written!r} in the edit {text!r}; write a number, such as 0 or 1e-3") from None
+
+
+def positive(number: int | None, option: str) -> int | None:
+    """A size that was given, or None. Raises InputError below one."""
+    if number is not None and number < 1:
+        raise InputError(f"{option} is {number}; give 1 or more")
+    return number
+
+
+def how_many(terms: str) -> int | None:
+    """A number of terms; None for "all". Raises InputError."""
+    if terms == "all":
+        return None
+    if not (terms.isdecimal() and int(terms)):
+        raise InputError(f"--terms is {terms!r}; give 1 or more, or all")
+    return int(terms)
+
+
+def check_digits(digits: int) -> None:
+    if not 1 <= digits <= 17:
+        raise InputError(f"--digits is {digits}; give 1 to 17")

@@ -13,7 +13,7 @@ from typer import Argument, Option
 
 import byhand
 from byhand.cli import show
-from byhand.cli.arguments import Output
+from byhand.cli.arguments import Output, positive
 from byhand.cli.figures import count
 from byhand.engines.reference import precision
 from byhand.errors import InputError
@@ -70,7 +70,7 @@ def print_models(listed: list[dict[str, Any]]) -> None:
     rows: list[Any] = []
     for title, group in grouped(listed).items():
         rows += [Text(""), Text(title, style="bold"), *map(cells, group)]
-    show.write(show.ruled(columns, rows))
+    show.write(show.table(columns, rows))
     show.write("")
     show.prose(
         "The first two have weights made by hand, all others random ones (--seed). With a vocabulary of 96 a model takes "
@@ -178,7 +178,7 @@ class Steps:
                 rows.append(show.wrapped(f"reads {', '.join(map(line.inside, line.reads))}", 4, "dim"))
                 if line.writes[1:] and self.direction == "backward":
                     rows.append(show.wrapped(f"also writes {', '.join(map(line.inside, line.writes[1:]))}", 4, "dim"))
-        return show.ruled(columns, rows)
+        return show.table(columns, rows)
 
 
 def shape(line: Line) -> str:
@@ -198,8 +198,7 @@ def extent(model: Model, asked: Asked) -> dict[str, int]:
         raise InputError(f"{model.name} translates nothing; leave out --source-tokens")
     options = {"B": "--batch", "T": "--tokens", "S": "--source-tokens"}
     for letter, number in sizes.items():
-        if number < 1:
-            raise InputError(f"{options[letter]} is {number}; give 1 or more")
+        positive(number, options[letter])
         if letter != "B" and number > model.config.context:
             raise InputError(f"{options[letter]} is {number}, but {model.name} reads at most {model.config.context}")
     return sizes

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Annotated, Any
 
 import numpy as np
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 from typer import Option
 
 import byhand
 from byhand import model as models
-from byhand.addresses import place
 from byhand.cli import show
 from byhand.cli.arguments import Start
 from byhand.cli.figures import scalar, summary, token_name
@@ -89,12 +89,10 @@ def generate(asked: Asked) -> None:
     written = text if isinstance(text, str) else "".join(f"{token} " for token in text)
     if asked.json:
         return show.document({"model": model.name, "text": written, "continuation": "".join(pieces)})
-    first = next(pieces, "")  # before anything is written, so that an error stands alone
+    first = list(islice(pieces, 1))  # before anything is written, so that an error stands alone
     out = show.console()
     out.print(Text(written, style="dim"), end="", soft_wrap=True)
-    for piece in (first, *()):
-        out.print(piece, end="", soft_wrap=True)
-    for piece in pieces:
+    for piece in chain(first, pieces):
         out.print(piece, end="", soft_wrap=True)
         sys.stdout.flush()
     out.print()
@@ -106,8 +104,6 @@ def with_edits(model: Model, edits: Sequence[str]) -> Model:
         at = each.place
         if at.address in model.program and at.address not in model.weights:
             raise InputError(f"--generate can only edit weights, and {at.address} is none; leave out --generate")
-        if at.address in model.weights:
-            place(model.program, at.address, model.weights[at.address].shape, at.index, at.choice)
         model = model.edit(at.address, at.index, **at.choice, **{each.action: each.value})
     return model
 
@@ -210,7 +206,7 @@ def print_run(asked: Asked, model: Model, run: Run) -> None:
         show.write(show.table({"value": "left", "bytes": "right"}, [(a, size(v.nbytes)) for a, v in run.kept.items()]))
 
 
-def table(listed: list[Position], run: Run, asked: Asked) -> Table:
+def table(listed: list[Position], run: Run, asked: Asked) -> Group:
     """A row a position; a small vocabulary has its probabilities and logits side by side."""
     write = run.setting.tokens.text
     few = run.program.sizes["V"] <= SMALL_VOCABULARY

@@ -9,19 +9,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from textwrap import wrap
 from typing import Any
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as of any program whose reader has gone
 WIDEST = 100  # columns of prose that can still be read
+
+Cells = list[str | Text]
 
 
 class Out(Console):
@@ -71,31 +71,42 @@ def dim(text: str) -> Text:
     return Text(text, style="dim")
 
 
-def inset(part: RenderableType, columns: int = 2) -> Padding:
-    return Padding(part, (0, 0, 0, columns), expand=False)
+def table(columns: Mapping[str, str], rows: Sequence[Cells | RenderableType], margin: int = 0) -> Group:
+    """A quiet table, set in by a margin. columns: heading and how its cells are set, "left" or "right".
+
+    A row is a list of cells, or anything else that is printed, across all columns. Nothing is ever cut off.
+    """
+    head: Cells = [dim(name) for name in columns]
+    cells = [head, *(row for row in rows if isinstance(row, list))]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    right = [side == "right" for side in columns.values()]
+    return Group(*(aligned(row, widths, right, margin) if isinstance(row, list) else row for row in (head, *rows)))
 
 
-def table(columns: Mapping[str, str], rows: Iterable[Sequence[RenderableType]]) -> Table:
-    """A quiet table. columns: heading and how its cells are set, "left" or "right"; nothing is ever cut off."""
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name, justify in columns.items():
-        made.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for row in rows:
-        made.add_row(*row)
-    return made
+def aligned(cells: Cells, widths: Sequence[int], right: Sequence[bool], margin: int) -> Text:
+    """One row of a table."""
+    line = Text(" " * margin)
+    for cell, width, to_the_right in zip(cells, widths, right, strict=True):
+        blanks = " " * (width - len(cell))
+        line.append_text(Text.assemble(blanks, cell, "  ") if to_the_right else Text.assemble(cell, blanks, "  "))
+    line.rstrip()
+    return line
 
 
-def ruled(columns: Mapping[str, str], rows: Sequence[list[str] | RenderableType]) -> Group:
-    """A table whose rows may also be anything else that is printed across all columns."""
-    cells = [list(columns), *(row for row in rows if isinstance(row, list))]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    sides = [">" if side == "right" else "<" for side in columns.values()]
+def listing(text: str) -> None:
+    """Text whose lines are already as they should be; comments step back."""
+    out = console()
+    for line in text.splitlines():
+        out.print(Text(line, style="dim" if line.startswith("#") else ""), soft_wrap=True)
 
-    def line(row: list[str], style: str = "") -> Text:
-        placed = (f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))
-        return Text("  ".join(placed).rstrip(), style=style)
 
-    return Group(line(list(columns), "dim"), *(line(row) if isinstance(row, list) else row for row in rows))
+def raw(text: str) -> None:
+    """Text as it is, for other programs."""
+    try:
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        closed_pipe()
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------
@@ -107,11 +118,7 @@ def document(data: Any) -> None:
     JSON has no numbers for them, so NaN and the infinities are the strings "NaN", "Infinity" and "-Infinity", which
     float() in Python and Number() in JavaScript read.
     """
-    try:
-        sys.stdout.write(json.dumps(plain(data), allow_nan=False) + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        closed_pipe()
+    raw(json.dumps(plain(data), allow_nan=False))
 
 
 def plain(data: Any) -> Any:
@@ -128,3 +135,8 @@ def plain(data: Any) -> Any:
         case str() | bool() | int() | float() | None:
             return data
     return str(data)
+
+
+def numbers(array: np.ndarray[Any, Any]) -> Any:
+    """An array as nested lists; bfloat16 as the floats it stands for."""
+    return (array.astype(np.float32) if array.dtype.name == "bfloat16" else array).tolist()

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Timer
 from typing import Any
 
 import byhand
-from byhand import aliases
-from byhand.addresses import axes_of, known, unknown
 from byhand.changes import shown
 from byhand.cli.arguments import Change, Place, Start, Token, change, ids, place, token_id
-from byhand.errors import AddressError, InputError
+from byhand.errors import InputError
 from byhand.model import Model
-from byhand.program import Program
 from byhand.run import Keep, Progress, Run
-from byhand.shapes import pick
+from byhand.shapes import part, pick
+from byhand.tensor import Tensor
 
 PATIENCE = 1.0  # seconds after which somebody who waits wants to see that something happens
 
@@ -36,10 +35,10 @@ def tokens_of(model: Model) -> Token:
     return read
 
 
-def start(asked: Start, text: str | None, keep: Keep = "all") -> tuple[Model, Run]:
-    """The model and its run, without the edits. Raises ByhandError."""
+def start(asked: Start, text: str | None, keep: Keep = "all", word: str = "TEXT") -> tuple[Model, Run]:
+    """The model and its run, without the edits. word: what the text is called in an error. Raises ByhandError."""
     model = byhand.load(asked.model, seed=asked.seed)
-    given = given_text(model, text, asked.ids, "TEXT", "--ids")
+    given = given_text(model, text, asked.ids, word, "--ids")
     source = given_text(model, asked.source, asked.source_ids, "--source", "--source-ids", needed="source.tokens" in model.program.inputs)
     targets = None if asked.targets is None else [ids(asked.targets, "--targets")]
     with progress(f"running {model.name}", len(model.program)) as tick:
@@ -65,17 +64,15 @@ def given_text(model: Model, text: str | None, listed: str | None, word: str, op
     return text
 
 
-# --- edits and addresses ----------------------------------------------------------------------------------------
+# --- edits, places, gradients -----------------------------------------------------------------------------------
 
 
 def edited(model: Model, run: Run, edits: list[str]) -> Run:
     """The run with the edits made, in order; the run itself when there are none."""
     for each in changes(model, edits):
         at = each.place
-        address = resolve(run.program, at.address)
-        check_part(run, address, at)
-        with progress(f"computing again from {address}"):
-            run = run.edit(address, at.index, **at.choice, **{each.action: each.value})
+        with progress(f"computing again from {at.address}"):
+            run = run.edit(at.address, at.index, **at.choice, **{each.action: each.value})
     return run
 
 
@@ -84,33 +81,19 @@ def changes(model: Model, edits: list[str]) -> list[Change]:
     return [change(text, read) for text in edits]
 
 
-def resolve(program: Program, name: str) -> str:
-    """The address that a name means; an alias may be another name for one value. Raises AddressError."""
-    if known(program, name):
-        return name
-    view = aliases.find(program, name)
-    if view is None:
-        raise unknown(program, name)
-    first, *others = view.addresses
-    if others or view.computed or view.axes != program.axes(first):
-        raise AddressError(f"{name} is made from {', '.join(view.addresses[:3])}{' ...' if others[2:] else ''}; name one of those")
-    return first
-
-
-def check_part(run: Run, address: str, at: Place) -> tuple[int | slice, ...]:
-    """The place as a full index. Raises AddressError when it lies outside the array or holds nothing."""
-    array, axes = run.look(address), axes_of(run.program, address)
-    if at.index is not None and len(at.index) > array.ndim:
-        raise AddressError(f"{address} has {array.ndim} axes {axes}, got {len(at.index)} indices")
-    choice = at.choice if at.index is None else dict(zip(axes, at.index, strict=False))
-    full = pick(axes, array.shape, choice, address)
-    if array[full].size == 0:
-        raise AddressError(f"{address}{shown(full)} holds nothing; its shape is {array.shape}")
-    return full
-
-
 def placed(model: Model, text: str) -> Place:
     return place(text, tokens_of(model))
+
+
+def part_of(run: Run, at: Place) -> Tensor:
+    """A part of a value, under its name with the index. Raises AddressError outside the array."""
+    tensor = run[at.address]
+    if at.index is None:
+        full = pick(tensor.axes, tensor.shape, at.choice, at.address)
+    else:
+        full = part(tensor.axes, tensor.shape, at.index, at.address)
+    chosen = tensor[full] if full else tensor
+    return replace(chosen, address=f"{at.address}{shown(full)}")
 
 
 def read_token(model: Model, text: str) -> int:
@@ -122,12 +105,8 @@ def differentiate(run: Run, of: Place | None) -> None:
     with progress(f"running {run.program.name} backward") as tick:
         if of is None:
             run.backward(progress=tick)
-            return
-        address = resolve(run.program, of.address)
-        full = check_part(run, address, of)
-        if any(isinstance(part, slice) and size > 1 for part, size in zip(full, run.look(address).shape, strict=True)):
-            raise InputError(f"--of {of.address} has shape {run.look(address).shape}; say which number: --of '{of.address}[...]'")
-        run.backward(address, tuple(0 if isinstance(part, slice) else part for part in full), progress=tick)
+        else:
+            run.backward(of.address, of.index, **of.choice, progress=tick)  # type: ignore[arg-type]
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------

@@ -67,14 +67,18 @@ def forward(
     """Run steps in order and return the kept values by address.
 
     look: gives what no step here writes (weights, inputs, values of an earlier run); keep: addresses to return, others
-    are let go after their last reader; change: may replace a value as soon as it is made (edits); progress: told of each
-    step before it runs. Raises ShapeError and NotANumber, naming the step.
+    are let go after their last reader; change: may replace a value as soon as it is made (edits); progress: told of
+    each step before it runs. Raises ShapeError and NotANumber, naming the step.
     """
     values: dict[str, Array] = {}
     last = {read: step for step in steps for read in step.reads if read is not None}
+
+    def found(address: str) -> Array:
+        return values[address] if address in values else look(address)
+
     for step in steps:
         progress(step)
-        values |= changed(compute(step, lambda name: values[name] if name in values else look(name), precision), change)
+        values.update(changed(compute(step, found, precision), change))
         used = {*step.reads, *step.writes.values()}
         for address in used.intersection(values):
             if address not in keep and last.get(address, step) is step:
@@ -129,8 +133,8 @@ def backward(
 ) -> dict[str, Array]:
     """Run a reversed program and return every gradient by the address it belongs to, without ``d:``.
 
-    seed: the gradient to start from, by address; look: gives weights and the values the forward run saved, a step's own
-    outputs as `reverse` says; passed: what of a value's gradient reaches the step that made it (less where it was edited).
+    seed: the gradient to start from, by address; look: gives weights and the values the forward run saved, as `reverse`
+    says; passed: what of a value's gradient reaches the step that made it (less where it was edited).
     """
     gradients = dict(seed)
     for each in steps:

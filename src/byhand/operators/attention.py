@@ -97,9 +97,9 @@ class softmax:
     gradient = "d_score = weight * (d_weight - sum(d_weight * weight))"
     arithmetic = """
         peak[b,h,t] = max(s, score[b,h,t,s])
-        exp[b,h,t,s] = exp(score[b,h,t,s] - peak[b,h,t])
-        total[b,h,t] = sum(s, exp[b,h,t,s])
-        weight[b,h,t,s] = exp[b,h,t,s] / total[b,h,t]
+        raised[b,h,t,s] = exp(score[b,h,t,s] - peak[b,h,t])
+        total[b,h,t] = sum(s, raised[b,h,t,s])
+        weight[b,h,t,s] = raised[b,h,t,s] / total[b,h,t]
         ---
         average[b,h,t] = sum(s, d_weight[b,h,t,s] * weight[b,h,t,s])
         d_score[b,h,t,s] = weight[b,h,t,s] * (d_weight[b,h,t,s] - average[b,h,t])

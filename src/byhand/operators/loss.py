@@ -15,9 +15,9 @@ class probabilities:
     gradient = "d_logits = probs * (d_probs - sum(d_probs * probs))"
     arithmetic = """
         peak[b,t] = max(v, logits[b,t,v])
-        exp[b,t,v] = exp(logits[b,t,v] - peak[b,t])
-        total[b,t] = sum(v, exp[b,t,v])
-        probs[b,t,v] = exp[b,t,v] / total[b,t]
+        raised[b,t,v] = exp(logits[b,t,v] - peak[b,t])
+        total[b,t] = sum(v, raised[b,t,v])
+        probs[b,t,v] = raised[b,t,v] / total[b,t]
         ---
         average[b,t] = sum(v, d_probs[b,t,v] * probs[b,t,v])
         d_logits[b,t,v] = probs[b,t,v] * (d_probs[b,t,v] - average[b,t])

@@ -81,8 +81,8 @@ class rotary_pairs:
     """
 
     shapes = "x_BTHK, angle_BTJ -> out_BTHK"
-    equation = "out = (x[2j] + i * x[2j+1]) * exp(i * angle[j])"
-    gradient = "d_x = (d_out[2j] + i * d_out[2j+1]) * exp(-i * angle[j])"
+    equation = "out = (x[2j] + 1i * x[2j+1]) * exp(1i * angle[j])"
+    gradient = "d_x = (d_out[2j] + 1i * d_out[2j+1]) * exp(-1i * angle[j])"
     arithmetic = """
         out[b,t,h,2*j] = x[b,t,h,2*j] * cos(angle[b,t,j]) - x[b,t,h,2*j+1] * sin(angle[b,t,j])
         out[b,t,h,2*j+1] = x[b,t,h,2*j] * sin(angle[b,t,j]) + x[b,t,h,2*j+1] * cos(angle[b,t,j])

@@ -8,9 +8,10 @@ from __future__ import annotations
 from byhand.errors import InputError
 from byhand.program import BackwardStep, Program, Step
 from byhand.pseudocode import opened, parts, vector
-from byhand.pseudocode.document import Pseudocode, Section
-from byhand.pseudocode.letters import key
+from byhand.pseudocode.document import Group, Pseudocode, Section
+from byhand.pseudocode.letters import GROUP, HEAD, Letter, key
 from byhand.pseudocode.vector import Style
+from byhand.pseudocode.worked import worked
 
 __all__ = ["Pseudocode", "pseudocode", "worked"]
 
@@ -31,9 +32,9 @@ def pseudocode(
     """A part of a program as pseudocode.
 
     part: an address, what addresses start with (``blocks.0.attn``) or a pattern (``blocks.*.mlp``); "" for all of it.
-    depth: "vector" for one line an operator, "operators" for its arithmetic. direction: "backward" lists the gradients of
-    the loss (of the logits, or the last value, where there is no loss). B, T, S: sizes to write in the place of letters.
-    heads: the lines of one head i instead of all heads at once.
+    depth: "vector" for one line an operator, "operators" for its arithmetic. direction: "backward" lists the gradients
+    of the loss (of the logits, or the last value, where there is no loss). B, T, S: sizes to write in the place of
+    letters. heads: the lines of one head i instead of all heads at once.
     Raises AddressError, with the nearest addresses, when no step belongs to the part, and InputError for other words.
     """
     for word, known in ((depth, tuple(DEPTHS)), (direction, DIRECTIONS)):
@@ -42,12 +43,19 @@ def pseudocode(
     steps: list[Step] | list[BackwardStep] = parts.forward(program, part)
     if direction == "backward":
         steps = parts.backward(program, part, program.reverse(parts.result(program)))
-    sized = {letter: size for letter, size in (("B", B), ("T", T), ("S", S)) if size is not None}
-    style = Style(program, program.shapes(B or 1, T or 1, S) if sized else {}, heads)
+    sized = extent(program, B, T, S)
+    style = Style(program, program.shapes(**sized) if sized else {}, heads)
+    letters = key(program, [each if isinstance(each, Step) else each.step for each in steps], sized)
+    letters |= one_head(style) if heads else {}
     title = f"{program.name}, {part or 'all steps'}, {direction}: {DEPTHS[depth]}"
     sections = tuple(section(each, style, depth) for each in steps)
-    letters = key(program, [each if isinstance(each, Step) else each.step for each in steps], sized)
     return Pseudocode(title, program.name, part, depth, direction, letters, sections)
+
+
+def extent(program: Program, B: int | None, T: int | None, S: int | None) -> dict[str, int]:
+    """The sizes that are not the model's, all of them when one is given; S is the source text's, or as long as T."""
+    asked = T or 1 if S is None or "source.tokens" not in program.inputs else S
+    return {"B": B or 1, "T": T or 1, "S": asked} if B or T or S else {}
 
 
 def section(each: Step | BackwardStep, style: Style, depth: str) -> Section:
@@ -55,6 +63,12 @@ def section(each: Step | BackwardStep, style: Style, depth: str) -> Section:
     short = vector.lines(each, style)
     name = each.operator.name if isinstance(each, Step) else each.name
     if depth == "vector":
-        return Section(each.address, name, (), (short,))
+        return Section(each.address, name, (), (Group(short),))
     heading = (*map(str, short), *opened.bounds(each, style))
-    return Section(each.address, name, heading, (opened.lines(each, style),))
+    return Section(each.address, name, heading, (Group(opened.lines(each, style)),))
+
+
+def one_head(style: Style) -> dict[str, Letter]:
+    """The letters of the head that lines are about, instead of all."""
+    own = {HEAD: Letter("the head of these lines")}
+    return own if style.shared == 1 else {**own, GROUP: Letter(f"its key/value head, {HEAD} // {style.shared}")}

@@ -9,7 +9,11 @@ from itertools import islice
 from textwrap import wrap
 from typing import Any
 
-INDENT = "    "
+from byhand.pseudocode.letters import Letter
+
+INDENT, NOTE = "    ", "  # "
+GLUE = "\u00a0"  # a space at which no line is broken
+BEFORE, AROUND = re.compile(r" (=|\+|-) "), re.compile(r" (\*\*?|//?) ")  # break a sum before a sign, a product nowhere
 
 
 def bracket(places: Iterable[object]) -> str:
@@ -35,28 +39,43 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Section:
-    """The lines of one step. operator: its name, or "" where there is none; heading: lines above that say it in short;
-    groups: lines that are alike stand together, so that of many only some need be shown.
+class Group:
+    """Lines that are alike, so that of many only some need be shown.
+
+    heading: what they say, in names; rows: what is shown instead of lines where several fit on one.
     """
+
+    lines: Sequence[Any]
+    heading: tuple[str, ...] = ()
+    rows: Sequence[Any] | None = None
+
+    def shown(self, most: int | None) -> Iterator[str]:
+        lines = self.lines if self.rows is None else self.rows
+        yield from (f"# {line}" for line in self.heading)
+        yield from map(str, islice(lines, most))
+        if most is not None and len(lines) > most:
+            yield f"# ... {len(lines) - most:,} more like this"
+
+
+@dataclass(frozen=True)
+class Section:
+    """The lines of one step. operator: its name, or "" where there is none; heading: what they say in short."""
 
     address: str
     operator: str
     heading: tuple[str, ...]
-    groups: tuple[Sequence[Any], ...]
+    groups: tuple[Group, ...]
 
     def lines(self, most: int | None) -> Iterator[str]:
         for group in self.groups:
-            yield from map(str, islice(group, most))
-            if most is not None and len(group) > most:
-                yield f"# ... {len(group) - most:,} more like this"
+            yield from group.shown(most)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "address": self.address,
             "operator": self.operator,
-            "vector": list(self.heading),
-            "lines": [line.to_dict() for group in self.groups for line in group],
+            "heading": list(self.heading),
+            "lines": [line.to_dict() for group in self.groups for line in group.lines],
         }
 
 
@@ -71,19 +90,24 @@ class Pseudocode:
     part: str
     depth: str
     direction: str
-    letters: Mapping[str, str]
+    letters: Mapping[str, Letter]
     sections: tuple[Section, ...]
     most: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self, width: int = 80, short: bool = False) -> str:
         """For a terminal; longer lines are wrapped. short: without the part's own address before every name."""
-        key = ", ".join(f"{letter} = {meaning}" for letter, meaning in self.letters.items())
+        key = ", ".join(self.key("{letter} {meaning}", "{letter}={size} {meaning}"))
         lines = [f"# {self.title}", *([f"# {key}"] if key else []), ""]
         for section in self.sections:
             lines += [f"# {line}" for line in section.heading] + list(section.lines(self.most))
             lines += [""] * (self.depth != "vector")
         return "\n".join(wrapped(self.shortened(line) if short else line, width) for line in lines).rstrip()
+
+    def key(self, unknown: str, known: str) -> Iterator[str]:
+        """Every letter with what it means, in one form where its size is open and in another where it is known."""
+        for letter, (meaning, size) in self.letters.items():
+            yield (known if size else unknown).format(letter=letter, meaning=meaning, size=size)
 
     def shortened(self, line: str) -> str:
         """The line with names as they are called inside the part."""
@@ -91,7 +115,7 @@ class Pseudocode:
 
     def markdown(self) -> str:
         """Headings, a list of the letters, and the lines as code."""
-        parts = [f"## {self.title}", "\n".join(f"- `{letter}`: {meaning}" for letter, meaning in self.letters.items())]
+        parts = [f"## {self.title}", "\n".join(self.key("- `{letter}` {meaning}", "- `{letter}` = {size} {meaning}"))]
         if self.depth == "vector":
             parts.append(fenced(line for section in self.sections for line in section.lines(self.most)))
         for section in self.sections if self.depth != "vector" else ():
@@ -108,7 +132,7 @@ class Pseudocode:
             "depth": self.depth,
             "direction": self.direction,
             **self.facts,
-            "letters": dict(self.letters),
+            "letters": {letter: each._asdict() for letter, each in self.letters.items()},
             "steps": [section.to_dict() for section in self.sections],
         }
 
@@ -121,8 +145,18 @@ def fenced(lines: Iterable[str]) -> str:
 
 
 def wrapped(line: str, width: int) -> str:
-    """A line broken at spaces, what follows the first one indented; a comment stays a comment."""
+    """A line broken where it reads best, what follows indented; a comment stays a comment."""
+    body, mark, note = line.partition(NOTE)
     if len(line) <= width:
         return line
-    indent = "#" + INDENT if line.startswith("#") else INDENT
-    return "\n".join(wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
+    if mark:
+        return f"{wrapped(body, width)}\n{wrapped(f'{INDENT}# {note}', width)}"
+    indent = "#" + INDENT if line.startswith("#") else INDENT + "# " * line.startswith(f"{INDENT}#")
+    best = broken(BEFORE.sub(lambda sign: f" {sign[1]}{GLUE}", AROUND.sub(f"{GLUE}\\1{GLUE}", line)), width, indent)
+    return "\n".join(best if max(map(len, best)) <= width else broken(line, width, indent)).replace(GLUE, " ")
+
+
+def broken(line: str, width: int, indent: str) -> list[str]:
+    return wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from byhand.arithmetic import named_sizes
 from byhand.program import Program, Step
@@ -24,7 +25,7 @@ def with_axes(step: Step, program: Program) -> Iterator[tuple[str, str]]:
 
 
 def distinct(axes: str) -> list[str]:
-    """A small letter for every axis, another one where an axis comes twice: DD gives d and e; 0 for an axis of size one."""
+    """A small letter for every axis, another one where an axis comes twice (DD: d and e), 0 for an axis of size one."""
     spare = iter(SPARE.lower())
     seen = ["0" if axis == "1" else axis.lower() for axis in axes]
     return [next(spare) if letter in seen[:place] and letter != "0" else letter for place, letter in enumerate(seen)]
@@ -79,7 +80,7 @@ class Letters:
     @property
     def second(self) -> dict[str, str]:
         """The axis that each spare letter stands for."""
-        return {self.written[k]: axis for k, axis in self.axes.items() if self.written[k] not in (axis, k)}
+        return {self.written[k]: axis for k, axis in self.axes.items() if self.written[k] in SPARE}
 
     def subscripts(self, text: str) -> str:
         """The letters of an einsum: ``BTD,DF->BTF`` of the operator becomes ``BTF,FD->BTD`` of the step."""
@@ -88,18 +89,28 @@ class Letters:
         return "".join(self.written.get(letter, letter) for letter in text)
 
 
-def key(program: Program, steps: Iterable[Step | None], sized: Mapping[str, int]) -> dict[str, str]:
+class Letter(NamedTuple):
+    """What a letter of a listing means, and its size where the model or the caller fixes it."""
+
+    meaning: str
+    size: int | None = None
+
+
+def key(program: Program, steps: Iterable[Step | None], sized: Mapping[str, int]) -> dict[str, Letter]:
     """What every letter in the shapes and lines of these steps means, in the order of AXES.
 
-    sized: the sizes that are given besides those the model fixes; a size that is known stands before the meaning.
+    sized: the sizes that are given besides those the model fixes.
     """
     sizes, used, further = {**program.sizes, **sized}, set(), {}
     for step in filter(None, steps):
         letters = Letters(step, program)
-        used |= set(letters.axes.values()) | set(letters.written.values())
+        used |= set(letters.axes.values())
         sizes |= {letter: size for letter, size in letters.sizes.items() if letter in step.attributes}
-        further |= {spare: (sizes.get(axis), f"a second {AXES[axis]}") for spare, axis in letters.second.items()}
+        further |= {spare: Letter(f"a second {AXES[axis]}", sizes.get(axis)) for spare, axis in letters.second.items()}
         if letters.shared and letters.shared > 1:
-            further["R"] = letters.shared, f"query heads that share a key/value head: h = {letters.shared} * g + r"
-    known = {letter: (sizes.get(letter), meaning) for letter, meaning in AXES.items() if letter in used - {"1"}}
-    return {letter: f"{size} {meaning}" if size else meaning for letter, (size, meaning) in {**known, **further}.items()}
+            each = f"query heads of one key/value head: h = {letters.shared} * g + r"
+            further["R"] = Letter(each, letters.shared)
+    known = {letter: Letter(meaning, sizes.get(letter)) for letter, meaning in AXES.items() if letter in used - {"1"}}
+    if {"G", "H"} <= set(known) and sizes["G"] == sizes["H"]:
+        known["G"] = Letter("key/value head, as many as H: g is h", sizes["G"])
+    return known | further

@@ -1,4 +1,4 @@
-"""Single elements: every operator opened into its arithmetic, with addresses for its arrays and the step's own indices."""
+"""Single elements: every operator opened into its arithmetic, with addresses for arrays and the step's own indices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from byhand import notation
 from byhand.arithmetic import Line, parse, reduction
-from byhand.program import BackwardStep, Step
+from byhand.program import BackwardStep, Program, Step
 from byhand.pseudocode import document
 from byhand.pseudocode.letters import GROUP, HEAD, Letters, distinct
 from byhand.pseudocode.vector import Style, gradient_names
@@ -19,7 +19,7 @@ def lines(each: Step | BackwardStep, style: Style) -> list[document.Line]:
         return written(each, style, each.operator.lines(each.absent), each.names)
     if each.step is not None:
         return written(each.step, style, each.step.operator.gradient_lines(each.step.absent), gradient_names(each))
-    own, names = summed(each, style)
+    own, names = summed(each, style.program)
     return [made(line, notation.Names(names, {"h": HEAD} if style.heads else {}, {})) for line in own]
 
 
@@ -32,10 +32,10 @@ def bounds(each: Step | BackwardStep, style: Style) -> list[str]:
     return [f"{line.name.lower()} < {names.expression(line.expression)}" for line in own]
 
 
-def summed(each: BackwardStep, style: Style) -> tuple[tuple[Line, ...], dict[str, str]]:
+def summed(each: BackwardStep, program: Program) -> tuple[tuple[Line, ...], dict[str, str]]:
     """The arithmetic that adds up the parts of a gradient, and the addresses of its names."""
     ((value, total),) = each.writes.items()
-    place = document.bracket(distinct(style.program.axes(value)))
+    place = document.bracket(distinct(program.axes(value)))
     parts = {f"part{i}": address for i, address in enumerate(each.reads)}
     text = f"total{place} = " + " + ".join(part + place for part in parts)
     return parse(text), {"total": total, **parts}

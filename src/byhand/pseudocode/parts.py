@@ -26,8 +26,8 @@ def forward(program: Program, part: str) -> list[Step]:
 def backward(program: Program, part: str, steps: Iterable[BackwardStep]) -> list[BackwardStep]:
     """The backward steps of a part, out of all, in order.
 
-    A sum of parts belongs to it when its value does, or when all that it adds up does. Raises AddressError when the part
-    is unknown or no gradient passes through it.
+    A sum of parts belongs to it when its value does, or when all that it adds up does. Raises AddressError when the
+    part is unknown or no gradient passes through it.
     """
     own = {step.address for step in forward(program, part)}
     found: list[BackwardStep] = []
