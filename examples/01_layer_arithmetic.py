@@ -57,7 +57,7 @@ for listing in (numbers, slope):
                 checked += 1
 print(f"\n{checked} lines of numbers worked out again by Python: all true")
 
-# 7 · And the layer once more, as the paper has it, head by head, in nine lines of NumPy.
+# 7 · And the layer once more, as the paper has it, head by head, in a few lines of NumPy.
 w = {address.removeprefix("blocks.0."): run[address].array for address in model.weights}
 
 
@@ -75,7 +75,7 @@ Y = norm(X + np.hstack(heads) @ w["attn.out.weight"].reshape(4, 4), "norm1")
 Z = np.maximum(Y @ w["mlp.up.weight"] + w["mlp.up.bias"], 0)
 out = norm(Y + Z @ w["mlp.down.weight"] + w["mlp.down.bias"], "norm2")
 assert np.abs(out - run["blocks.0.out"].array[0]).max() < 1e-14
-print("and nine lines of NumPy give the same layer to", f"{np.abs(out - run['blocks.0.out'].array[0]).max():.0e}")
+print(f"a few lines of NumPy give the same layer to {np.abs(out - run['blocks.0.out'].array[0]).max():.0e}")
 
 # 8 · The gradient, measured: nudge that weight and see what the loss does.
 up, down = (run.edit("blocks.0.attn.q.weight", (0, 1, 0), add=nudge)["loss"].item() for nudge in (1e-5, -1e-5))

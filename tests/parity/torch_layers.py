@@ -38,14 +38,17 @@ class Embedding(nn.Module):
 
 
 class Transformer(nn.Module):
-    """An encoder or a decoder (`stack`), or both (`core`), between embedding and tied logits."""
+    """An encoder or a decoder (`stack`), or both (`core`), between embedding and tied logits.
 
-    def __init__(self, c: original.Config) -> None:
+    batch_first: the order of the axes inside. The other order is PyTorch's own, in which it adds biases before rounding.
+    """
+
+    def __init__(self, c: original.Config, batch_first: bool = True) -> None:
         super().__init__()
-        self.part = c.part
+        self.part, self.batch_first = c.part, batch_first
         self.embed, self.logits = Embedding(c), nn.Linear(c.width, c.vocabulary, bias=False)
         self.logits.weight = self.embed.tokens.weight
-        sizes: Any = {"d_model": c.width, "nhead": c.heads, "batch_first": True}
+        sizes: Any = {"d_model": c.width, "nhead": c.heads, "batch_first": batch_first}
         inside = {"dim_feedforward": c.hidden, "dropout": 0.0, "layer_norm_eps": c.eps, **sizes}
         encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(**inside), c.layers, enable_nested_tensor=False)
         if c.part == "encoder-decoder":
@@ -57,16 +60,22 @@ class Transformer(nn.Module):
         else:
             self.stack = encoder
         if not c.attention_bias:
-            replace_attention(self, lambda: nn.MultiheadAttention(c.width, c.heads, bias=False, batch_first=True))
+            replace_attention(self, lambda: nn.MultiheadAttention(c.width, c.heads, bias=False, batch_first=batch_first))
 
     def forward(self, ids_BT: torch.Tensor, source_BS: torch.Tensor | None, padding: torch.Tensor | None) -> torch.Tensor:
         """padding: True where the text that the encoder (or the only stack) reads is not real."""
         later_TT = torch.ones(ids_BT.shape[1], ids_BT.shape[1], dtype=torch.bool).triu(1)
         if source_BS is not None:
             seen = {"tgt_mask": later_TT, "src_key_padding_mask": padding, "memory_key_padding_mask": padding}
-            return self.logits(self.core(self.source(source_BS), self.embed(ids_BT), **seen))
-        mask = later_TT if self.part == "decoder" else None
-        return self.logits(self.stack(self.embed(ids_BT), mask=mask, src_key_padding_mask=padding))
+            x = self.core(self.ordered(self.source(source_BS)), self.ordered(self.embed(ids_BT)), **seen)
+        else:
+            mask = later_TT if self.part == "decoder" else None
+            x = self.stack(self.ordered(self.embed(ids_BT)), mask=mask, src_key_padding_mask=padding)
+        return self.logits(self.ordered(x))
+
+    def ordered(self, x: torch.Tensor) -> torch.Tensor:
+        """From the batch first to the order inside, or back."""
+        return x if self.batch_first else x.transpose(0, 1).contiguous()
 
 
 def replace_attention(module: nn.Module, make: Callable[[], nn.MultiheadAttention]) -> None:
@@ -129,7 +138,7 @@ TWO: Table = {
 }
 
 
-def original_twin(part: str, B: int = 3, T: int = 7, S: int = 9, seed: int = 0, padded: bool = True, **sizes: Any) -> Twin:
+def original_twin(part: str, B: int = 3, T: int = 7, S: int = 9, seed: int = 0, padded: bool = True, batch_first: bool = True, **sizes: Any) -> Twin:
     """original beside PyTorch's layers. padded: whether the text (or the source text) of some ends early."""
     c = original.Config(part=part, **SIZES | sizes)
     given = texts(c.vocabulary, B, T, seed)
@@ -149,4 +158,4 @@ def original_twin(part: str, B: int = 3, T: int = 7, S: int = 9, seed: int = 0, 
     # PyTorch's attention is one call, whose inside is seen only through the gradients of its parameters
     inside = [f"*.{each}" for each in ("q", "k", "v", "scores", "masked", "weights", "heads")]
     unseen = (*inside, "*embed.position", "*embed.scaled")
-    return Twin(f"original {part}", model, lambda: Transformer(c), logits, given, views, unseen=unseen, silent=("out_proj",))
+    return Twin(f"original {part}", model, lambda: Transformer(c, batch_first), logits, given, views, unseen=unseen, silent=("out_proj",))

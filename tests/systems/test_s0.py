@@ -134,7 +134,7 @@ def hold(listing, run):
     assert defined
     for line in defined:
         assert called(line["formula"]) <= set(FUNCTIONS), line
-        value = eval(line["formula"], {**FUNCTIONS, "inf": math.inf})
+        value = eval(line["formula"], {**FUNCTIONS, "inf": math.inf, "pi": math.pi})
         assert value == line["value"] or math.isclose(value, line["value"], rel_tol=1e-11, abs_tol=1e-13), line
         if line["stored"] is not None:
             stored = run.look(line["address"])[tuple(line["index"])]

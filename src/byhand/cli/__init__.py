@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the answer is "no", 2 wrong use or bad input, 130 stopped 
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 from typer import Exit, Option, Typer, TyperException
@@ -12,7 +13,7 @@ from typer import Exit, Option, Typer, TyperException
 from byhand import __version__
 from byhand.cli import explain, models, pseudocode, run, tour, trace
 from byhand.cli.arguments import HELP, enter
-from byhand.cli.show import closed_pipe
+from byhand.cli.show import CLOSED_PIPE, leave
 from byhand.errors import ByhandError
 
 WRONG_USE, STOPPED = 2, 130
@@ -38,7 +39,7 @@ def about(
 def main(words: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a sign shows ? instead of failing
     sys.exit(called(sys.argv[1:] if words is None else list(words)))
 
@@ -52,8 +53,13 @@ def called(words: list[str]) -> int:
         return complain(str(error))
     except TyperException as error:
         return complain(usage(error))
+    except SystemExit as end:
+        return CLOSED_PIPE if end.code == 1 else int(end.code or 0)  # 1 is how typer leaves a closed pipe
     except BrokenPipeError:
-        closed_pipe()
+        leave(CLOSED_PIPE)
+    except OSError as error:
+        complain(f"cannot write the answer: {error.strerror or error}")
+        leave(WRONG_USE)
     except KeyboardInterrupt:
         code = STOPPED
     if code == STOPPED:
@@ -69,5 +75,5 @@ def usage(error: TyperException) -> str:
 
 
 def complain(line: str) -> int:
-    print(f"byhand: error: {line}", file=sys.stderr)
+    print(f"byhand: error: {' '.join(line.splitlines())}", file=sys.stderr)
     return WRONG_USE

@@ -28,7 +28,9 @@ class Output:
 class Start(Output):
     """What to run: a model, a text or ids, how, and what to change on the way."""
 
-    model: Annotated[str, Argument(metavar="MODEL", help="A built-in name; `byhand models` lists them.", show_default=False)]
+    model: Annotated[
+        str, Argument(metavar="MODEL", help="A built-in name; `byhand models` lists them.", show_default=False)
+    ]
     text: Annotated[str | None, Argument(metavar="TEXT", help="The text to run, in quotes.", show_default=False)] = None
     ids: Annotated[str | None, Option(metavar="1,2,3", help="Token ids instead of TEXT.")] = None
     source: Annotated[str | None, Option(metavar="TEXT", help="The text to translate (encoder-decoder).")] = None
@@ -120,14 +122,18 @@ def ids(text: str, option: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"cannot read {option} {text!r}; write whole numbers with commas, such as {option} 1,2,3") from None
+        raise InputError(
+            f"cannot read {option} {text!r}; write whole numbers with commas, such as {option} 1,2,3"
+        ) from None
 
 
 def place(text: str, token: Token) -> Place:
     """Read ``ADDR``, ``ADDR[0,2:5,-1]`` or ``ADDR[head=3,query=4]``. Raises InputError."""
     found = PLACE.fullmatch(text)
     if not found:
-        raise InputError(f"cannot read the place {text!r}; write ADDR, ADDR[0,2,1], ADDR[0,:,1:3] or ADDR[head=0,query=2]")
+        raise InputError(
+            f"cannot read the place {text!r}; write ADDR, ADDR[0,2,1], ADDR[0,:,1:3] or ADDR[head=0,query=2]"
+        )
     inside = found["inside"]
     if inside is None:
         return Place(found["address"], None, {})
@@ -136,7 +142,9 @@ def place(text: str, token: Token) -> Place:
     if named and len(named) < len(parts):
         raise InputError(f"{text!r} mixes places by number and by name; use one of the two")
     if named:
-        return Place(found["address"], None, {word.strip(): one(value.strip(), text, token) for word, _, value in named})
+        return Place(
+            found["address"], None, {word.strip(): one(value.strip(), text, token) for word, _, value in named}
+        )
     return Place(found["address"], tuple(one(part, text, token) for part in parts), {})
 
 
@@ -149,7 +157,9 @@ def one(part: str, text: str, token: Token) -> Part:
         return slice(*(None if end is None else int(end) for end in found.groups()))
     if len(part) > 2 and part[0] == part[-1] and part[0] in "'\"":
         return token(part[1:-1])
-    raise InputError(f"cannot read the index {part!r} in {text!r}; use a whole number, a slice such as 1:3, or a 'token'")
+    raise InputError(
+        f"cannot read the index {part!r} in {text!r}; use a whole number, a slice such as 1:3, or a 'token'"
+    )
 
 
 def token_id(text: str, token: Token) -> int:
@@ -177,7 +187,9 @@ def value(written: str, text: str, address: str, token: Token) -> float:
     except ValueError:
         if address.endswith("tokens"):
             return token_id(written, token)
-        raise InputError(f"cannot read the value {written!r} in the edit {text!r}; write a number, such as 0 or 1e-3") from None
+        raise InputError(
+            f"cannot read the value {written!r} in the edit {text!r}; write a number, such as 0 or 1e-3"
+        ) from None
 
 
 def positive(number: int | None, option: str) -> int | None:

@@ -1,4 +1,4 @@
-"""``byhand explain``: one number of a run, its formula, its numbers, all its terms, and where each of them comes from."""
+"""``byhand explain``: one number of a run: its formula, its numbers, its terms, and where each of them comes from."""
 
 from __future__ import annotations
 
@@ -29,12 +29,18 @@ EXAMPLES = (
     'explain gpt2-tiny Hello "blocks.0.attn.out[0,4,7]" --by head',
 )
 
+DEEPEST = 100
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked(StartWords):
     text: Annotated[
         list[str],
-        Argument(metavar="TEXT ADDR", help="The text, then which number: ADDR[0,2,1], or ADDR and the axes by name.", show_default=False),
+        Argument(
+            metavar="TEXT ADDR",
+            help="The text, then which number: ADDR[0,2,1], or ADDR and the axes by name.",
+            show_default=False,
+        ),
     ] = field(default_factory=list)
     batch: Annotated[int | None, Option(metavar="N", help="Axis B.")] = None
     head: Annotated[int | None, Option(metavar="N", help="Axis H: attention head.")] = None
@@ -43,15 +49,22 @@ class Asked(StartWords):
     key: Annotated[int | None, Option(metavar="N", help="Axis S of attention: the position that is asked.")] = None
     position: Annotated[int | None, Option(metavar="N", help="Axis T (or S): position.")] = None
     dimension: Annotated[int | None, Option(metavar="N", help="Axis D, K or F.")] = None
-    token: Annotated[str | None, Option(metavar="TOKEN", help="Axis V: a token, or its id; 'a digit in quotes' is text.")] = None
+    token: Annotated[
+        str | None, Option(metavar="TOKEN", help="Axis V: a token, or its id; 'a digit in quotes' is text.")
+    ] = None
     depth: Annotated[int, Option(metavar="N", help="Follow what it was made from so many steps back.")] = 0
     terms: Annotated[
-        str | None, Option(metavar="N|all", help="How many terms to show, 8 if not said, and to follow (3).", show_default=False)
+        str | None,
+        Option(metavar="N|all", help="How many terms to show, 8 if not said, and to follow (3).", show_default=False),
     ] = None
     digits: Annotated[int, Option(metavar="N", help="Significant digits; 17 is exact.")] = 6
     split: Annotated[bool, Option("--split", help="A logit as the sum of what every part of the model added.")] = False
-    by: Annotated[str | None, Option(metavar="AXIS", help="Add its terms up along an axis: head, position, dimension ...")] = None
-    of: Annotated[str | None, Option(metavar="ADDR[..]", help="For d: addresses, the gradient of this, not of the loss.")] = None
+    by: Annotated[
+        str | None, Option(metavar="AXIS", help="Add its terms up along an axis: head, position, dimension ...")
+    ] = None
+    of: Annotated[
+        str | None, Option(metavar="ADDR[..]", help="For d: addresses, the gradient of this, not of the loss.")
+    ] = None
 
 
 def command(asked: Asked) -> None:
@@ -82,8 +95,8 @@ def command(asked: Asked) -> None:
 
 def check(asked: Asked) -> None:
     """Raise InputError for an option outside its range."""
-    if asked.depth < 0:
-        raise InputError(f"--depth is {asked.depth}; give 0 or more")
+    if not 0 <= asked.depth <= DEEPEST:
+        raise InputError(f"--depth is {asked.depth}; give 0 to {DEEPEST}")
     check_digits(asked.digits)
     if len(asked.rest) != 1:
         example = EXAMPLES[0].split(" ", 3)[3].partition(" --")[0]
@@ -96,6 +109,8 @@ def explained(model: Model, run: Run, at: Place, asked: Asked) -> Explanation:
     choice: dict[str, Any] = {word: getattr(asked, word) for word in words if getattr(asked, word) is not None}
     if asked.token is not None:
         choice["token"] = read_token(model, asked.token)
+    if any(isinstance(i, slice) for i in (*(at.index or ()), *at.choice.values())):
+        raise InputError(f"{asked.rest[0]!r} means several numbers; explain one, or print them with byhand trace")
     found = run.explain(at.address, at.index, **at.choice, **choice)  # type: ignore[arg-type]
     if asked.split and found.address != "logits":
         raise InputError(f"--split takes a logit apart, got {found.address}; explain 'logits[...]' --split")
@@ -108,7 +123,9 @@ def letter_of(word: str, found: Explanation, run: Run) -> str:
     letters = [letter for letter in WORDS.get(word, word) if letter in there]
     if not letters:
         usable = ", ".join(f"{letter} ({AXES[letter]})" for letter in dict.fromkeys(there) if letter in AXES)
-        raise InputError(f"--by {word}: nothing that {found.address} was made from has that axis; there are {usable or 'none'}")
+        raise InputError(
+            f"--by {word}: nothing that {found.address} was made from has that axis; there are {usable or 'none'}"
+        )
     return letters[0]
 
 
@@ -161,7 +178,7 @@ def where_is(each: Explanation, run: Run) -> str:
 
 
 def print_terms(each: Explanation, most: int | None, digits: int) -> None:
-    """The terms, largest first, each with its numbers and what they are; or, for a single term, what it was made from."""
+    """The terms, largest first, with their numbers and what those are; for a single term, what it was made from."""
     if len(each.terms) == 1:
         section("in numbers")
         show.write(show.wrapped(shorter(each.terms[0].numbers, digits), 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ class Names(NamedTuple):
     """The labels along the axes, by letter."""
 
     tokens: dict[str, list[str]]
-    columns: dict[str, Sequence[str]]
+    columns: Mapping[str, Sequence[str]]
 
     def column(self, letter: str, place: int) -> str:
         if letter in self.columns:
@@ -36,7 +36,7 @@ class Names(NamedTuple):
         return self.column(letter, place)
 
 
-def names(tensor: Tensor, columns: dict[str, Sequence[str]] | None = None) -> Names:
+def names(tensor: Tensor, columns: Mapping[str, Sequence[str]] | None = None) -> Names:
     """The tokens along position axes, and the caller's names along others."""
     return Names(dict(tensor.labels), columns or {})
 
@@ -59,7 +59,9 @@ def grids(tensor: Tensor, labels: Names, width: int, whole: bool = False) -> lis
     made: list[RenderableType] = []
     for place in chosen:
         if place:
-            made.append(Text(" ".join(f"{a}={labels.column(a, i)}" for a, i in zip(axes, place, strict=False)), style="dim"))
+            made.append(
+                Text(" ".join(f"{a}={labels.column(a, i)}" for a, i in zip(axes, place, strict=False)), style="dim")
+            )
         made += matrix(texts[place], axes[-2:], labels, width, whole)
     if len(chosen) < len(leading):
         made.append(Text(f"... {len(leading) - len(chosen)} more; choose with an index", style="dim"))

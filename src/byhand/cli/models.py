@@ -23,13 +23,19 @@ from byhand.program import BackwardStep, Program, Row, Shape
 
 EXAMPLES = ("models", "models gpt2-124m --tokens 64 --batch 4", "models aab --tokens 3 --backward")
 
+USUAL_TOKENS = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked(Output):
-    model: Annotated[str | None, Argument(metavar="MODEL", help="Show the steps of this one.", show_default=False)] = None
+    model: Annotated[str | None, Argument(metavar="MODEL", help="Show the steps of this one.", show_default=False)] = (
+        None
+    )
     batch: Annotated[int, Option(metavar="B", help="How many texts.")] = 1
-    tokens: Annotated[int, Option(metavar="T", help="Tokens in each.")] = 8
-    source_tokens: Annotated[int | None, Option(metavar="S", help="Tokens to translate, for an encoder-decoder.")] = None
+    tokens: Annotated[int | None, Option(metavar="T", help="Tokens in each; 8 if not said.", show_default=False)] = None
+    source_tokens: Annotated[int | None, Option(metavar="S", help="Tokens to translate, for an encoder-decoder.")] = (
+        None
+    )
     dtype: Annotated[str, Option(metavar="NAME", help="float64, float32 or bfloat16, for the bytes.")] = "float32"
     backward: Annotated[bool, Option("--backward", help="The steps that compute the gradients.")] = False
     all: Annotated[bool, Option("--all", help="Every block, also those that repeat the one before.")] = False
@@ -66,15 +72,17 @@ def facts(model: Model) -> dict[str, Any]:
 
 
 def print_models(listed: list[dict[str, Any]]) -> None:
-    columns = {"name": "left"} | dict.fromkeys(("parameters", "layers", "width", "heads", "vocabulary", "context"), "right")
+    columns = {"name": "left"} | dict.fromkeys(
+        ("parameters", "layers", "width", "heads", "vocabulary", "context"), "right"
+    )
     rows: list[Any] = []
     for title, group in grouped(listed).items():
         rows += [Text(""), Text(title, style="bold"), *map(cells, group)]
     show.write(show.table(columns, rows))
     show.write("")
     show.prose(
-        "The first two have weights made by hand, all others random ones (--seed). With a vocabulary of 96 a model takes "
-        "text, with a larger one --ids. Heads 32/8: 32 query heads share 8 key/value heads.",
+        "The first two have weights made by hand, all others random ones (--seed). With a vocabulary of 96 a model "
+        "takes text, with a larger one --ids. Heads 32/8: 32 query heads share 8 key/value heads.",
         "dim",
     )
 
@@ -174,7 +182,9 @@ class Steps:
             rows += [Text(""), Text(title, style="bold")] if title else [Text("")]
             for line in lines:
                 cells = [line.inside(line.address), line.operator, shape(line), blank(line.flops, count)]
-                rows.append(cells + [blank(line.parameters, count), blank(line.saved, size)] * (self.direction == "forward"))
+                rows.append(
+                    cells + [blank(line.parameters, count), blank(line.saved, size)] * (self.direction == "forward")
+                )
                 rows.append(show.wrapped(f"reads {', '.join(map(line.inside, line.reads))}", 4, "dim"))
                 if line.writes[1:] and self.direction == "backward":
                     rows.append(show.wrapped(f"also writes {', '.join(map(line.inside, line.writes[1:]))}", 4, "dim"))
@@ -191,9 +201,10 @@ def blank(number: int, write: Any) -> str:
 
 def extent(model: Model, asked: Asked) -> dict[str, int]:
     """B, T and, for an encoder-decoder, S."""
-    sizes = {"B": asked.batch, "T": asked.tokens}
+    usual = min(USUAL_TOKENS, model.config.context)
+    sizes = {"B": asked.batch, "T": usual if asked.tokens is None else asked.tokens}
     if "source.tokens" in model.program.inputs:
-        sizes["S"] = asked.source_tokens if asked.source_tokens is not None else asked.tokens
+        sizes["S"] = sizes["T"] if asked.source_tokens is None else asked.source_tokens
     elif asked.source_tokens is not None:
         raise InputError(f"{model.name} translates nothing; leave out --source-tokens")
     options = {"B": "--batch", "T": "--tokens", "S": "--source-tokens"}
@@ -265,5 +276,6 @@ def pattern(lines: list[Line]) -> list[Any]:
         return outside.setdefault(address, len(outside)) if inside == address or "blocks." in inside else inside
 
     return [
-        ([name(address) for address in (line.address, *line.reads)], line.operator, line.shape, line.flops) for line in lines
+        ([name(address) for address in (line.address, *line.reads)], line.operator, line.shape, line.flops)
+        for line in lines
     ]

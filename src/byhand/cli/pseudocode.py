@@ -1,4 +1,4 @@
-"""``byhand pseudocode``: a part of a model written out, as whole arrays, as arithmetic, or with the numbers of a run."""
+"""``byhand pseudocode``: a part of a model written out: whole arrays, arithmetic, or the numbers of a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class Asked(Start):
     text: Annotated[str | None, Option(metavar="TEXT", help="For numbers: the text to run.")] = None
     depth: Annotated[str, Option(metavar="DEPTH", help="vector, operators or numbers.")] = "vector"
     backward: Annotated[bool, Option("--backward", help="The gradients.")] = False
-    element: Annotated[str | None, Option(metavar="ADDR[..]", help="For numbers: which; d:ADDR[..] is a gradient.")] = None
+    element: Annotated[str | None, Option(metavar="ADDR[..]", help="For numbers: which; d:ADDR[..] is a gradient.")] = (
+        None
+    )
     terms: Annotated[str, Option(metavar="N|all", help="For numbers: terms, and alike lines, to show.")] = "8"
     digits: Annotated[int, Option(metavar="N", help="For numbers: significant digits; 17 is exact.")] = 6
     heads: Annotated[bool, Option("--heads", help="The lines of one head instead of all heads at once.")] = False
@@ -63,7 +65,12 @@ def command(asked: Asked) -> None:
 
 def listing(asked: Asked) -> Pseudocode:
     """Pseudocode of a program, for which nothing is run. Raises InputError for options that only a run could use."""
-    for option, given in (("--text", asked.text), ("--ids", asked.ids), ("--element", asked.element), ("--edit", asked.edit)):
+    for option, given in (
+        ("--text", asked.text),
+        ("--ids", asked.ids),
+        ("--element", asked.element),
+        ("--edit", asked.edit),
+    ):
         if given:
             raise InputError(f"{option} is for --depth numbers; add that, or leave out {option}")
     sizes = {"B": positive(asked.batch, "--batch"), "T": positive(asked.tokens, "--tokens")}

@@ -17,9 +17,9 @@ import byhand
 from byhand import model as models
 from byhand.cli import show
 from byhand.cli.arguments import Start
-from byhand.cli.figures import scalar, summary, token_name
-from byhand.cli.starting import changes, edited, given_text, progress, start
 from byhand.cli.changed import print_diff
+from byhand.cli.figures import scalar, summary, token_name
+from byhand.cli.starting import changes, edited, given_text, start
 from byhand.errors import InputError
 from byhand.inputs import NO_TARGET
 from byhand.memory import size
@@ -38,10 +38,14 @@ SMALL_VOCABULARY = 4  # up to here every token has its columns
 
 @dataclass(frozen=True, kw_only=True)
 class Asked(Start):
-    generate: Annotated[int | None, Option(metavar="N", help="Continue the text by N tokens, most likely first.")] = None
+    generate: Annotated[int | None, Option(metavar="N", help="Continue the text by N tokens, most likely first.")] = (
+        None
+    )
     loss: Annotated[bool, Option("--loss", help="Also the loss of every position and their mean.")] = False
     top: Annotated[int, Option(metavar="N", help="How many predictions to show.")] = 3
-    keep: Annotated[list[str], Option(metavar="PATTERN", help="Values to keep and report. Repeatable.")] = field(default_factory=list)
+    keep: Annotated[list[str], Option(metavar="PATTERN", help="Values to keep and report. Repeatable.")] = field(
+        default_factory=list
+    )
 
 
 def command(asked: Asked) -> None:
@@ -79,13 +83,22 @@ def kept(asked: Asked) -> str | list[str]:
 
 def generate(asked: Asked) -> None:
     """Print the text and then, piece by piece, how the model continues it."""
+    if asked.generate is None or asked.generate < 0:
+        raise InputError(f"--generate is {asked.generate}; give 0 or more")
     model = byhand.load(asked.model, seed=asked.seed)
     text = given_text(model, asked.text, asked.ids, "TEXT", "--ids")
-    source = given_text(model, asked.source, asked.source_ids, "--source", "--source-ids", needed="source.tokens" in model.program.inputs)
+    source = given_text(
+        model,
+        asked.source,
+        asked.source_ids,
+        "--source",
+        "--source-ids",
+        needed="source.tokens" in model.program.inputs,
+    )
     if asked.engine not in models.ENGINES:
         raise InputError(f"no engine {asked.engine!r}; there are: {', '.join(models.ENGINES)}")
     model = with_edits(model, asked.edit)
-    pieces = model.generate(text, max_tokens=asked.generate or 0, source=source, dtype=asked.dtype)
+    pieces = model.generate(text, max_tokens=asked.generate, source=source, dtype=asked.dtype)
     written = text if isinstance(text, str) else "".join(f"{token} " for token in text)
     if asked.json:
         return show.document({"model": model.name, "text": written, "continuation": "".join(pieces)})

@@ -26,11 +26,13 @@ def check_target(path: Path, force: bool) -> None:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Array]) -> int:
-    """Write arrays by name as .npz, and return its bytes. bfloat16, which the format lacks, becomes float32 (the same numbers).
+    """Write arrays by name as .npz, and return its bytes. bfloat16, which the format lacks, becomes float32.
 
     The file appears whole or not at all. Raises InputError when it cannot be written.
     """
-    plain = {name: array.astype(np.float32) if array.dtype.name == "bfloat16" else array for name, array in arrays.items()}
+    plain = {
+        name: array.astype(np.float32) if array.dtype.name == "bfloat16" else array for name, array in arrays.items()
+    }
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             beside = Path(file.name)

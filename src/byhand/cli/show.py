@@ -1,7 +1,7 @@
 """What every command prints with: the console, tables, prose, and the one JSON document.
 
-Only bold and dim, and green and red where something is right or wrong: readable on a dark and on a light background, and
-without colours at all.
+Only bold and dim, and green and red where something is right or wrong: readable on a dark and on a light background,
+and without colours at all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from textwrap import wrap
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -21,20 +21,20 @@ from rich.text import Text
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as of any program whose reader has gone
 WIDEST = 100  # columns of prose that can still be read
 
-Cells = list[str | Text]
+Cells = Sequence[str | Text]
 
 
 class Out(Console):
     """Standard output; it ends quietly when its reader goes away."""
 
     def on_broken_pipe(self) -> None:
-        closed_pipe()
+        leave(CLOSED_PIPE)
 
 
-def closed_pipe() -> None:
-    """Leave, sending what is still unwritten nowhere."""
+def leave(code: int) -> NoReturn:
+    """End, sending what is still unwritten nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(CLOSED_PIPE)
+    raise SystemExit(code)
 
 
 def console(stderr: bool = False) -> Console:
@@ -71,7 +71,7 @@ def dim(text: str) -> Text:
     return Text(text, style="dim")
 
 
-def table(columns: Mapping[str, str], rows: Sequence[Cells | RenderableType], margin: int = 0) -> Group:
+def table(columns: Mapping[str, str], rows: Sequence[Any], margin: int = 0) -> Group:
     """A quiet table, set in by a margin. columns: heading and how its cells are set, "left" or "right".
 
     A row is a list of cells, or anything else that is printed, across all columns. Nothing is ever cut off.
@@ -106,7 +106,7 @@ def raw(text: str) -> None:
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        closed_pipe()
+        leave(CLOSED_PIPE)
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------

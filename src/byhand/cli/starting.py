@@ -11,6 +11,7 @@ from typing import Any
 
 import byhand
 from byhand.changes import shown
+from byhand.cli import show
 from byhand.cli.arguments import Change, Place, Start, Token, change, ids, place, token_id
 from byhand.errors import InputError
 from byhand.model import Model
@@ -39,7 +40,14 @@ def start(asked: Start, text: str | None, keep: Keep = "all", word: str = "TEXT"
     """The model and its run, without the edits. word: what the text is called in an error. Raises ByhandError."""
     model = byhand.load(asked.model, seed=asked.seed)
     given = given_text(model, text, asked.ids, word, "--ids")
-    source = given_text(model, asked.source, asked.source_ids, "--source", "--source-ids", needed="source.tokens" in model.program.inputs)
+    source = given_text(
+        model,
+        asked.source,
+        asked.source_ids,
+        "--source",
+        "--source-ids",
+        needed="source.tokens" in model.program.inputs,
+    )
     targets = None if asked.targets is None else [ids(asked.targets, "--targets")]
     with progress(f"running {model.name}", len(model.program)) as tick:
         run = model.run(
@@ -72,7 +80,7 @@ def edited(model: Model, run: Run, edits: list[str]) -> Run:
     for each in changes(model, edits):
         at = each.place
         with progress(f"computing again from {at.address}"):
-            run = run.edit(at.address, at.index, **at.choice, **{each.action: each.value})
+            run = run.edit(at.address, at.index, **at.choice, **{each.action: each.value})  # type: ignore[arg-type]
     return run
 
 
@@ -101,7 +109,9 @@ def read_token(model: Model, text: str) -> int:
 
 
 def differentiate(run: Run, of: Place | None) -> None:
-    """Run backward from the loss, or from one number of a value."""
+    """Run backward from the loss, or from one number of a value. Raises InputError when there is no loss."""
+    if of is None and "loss" not in run.program:
+        raise InputError("there is no loss to go back from: give two tokens or more, --targets, or --of 'ADDR[..]'")
     with progress(f"running {run.program.name} backward") as tick:
         if of is None:
             run.backward(progress=tick)
@@ -118,11 +128,16 @@ def progress(what: str, steps: int | None = None) -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield lambda step: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress as Bar, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn
+    from rich.progress import Progress as Bar
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    columns = (
+        SpinnerColumn(style="none"),
+        TextColumn("{task.description}"),
+        BarColumn(style="dim", complete_style="none", finished_style="none", pulse_style="dim"),
+        TextColumn("{task.elapsed:.0f} s"),
+    )
+    bar = Bar(*columns, console=show.console(stderr=True), transient=True)
     task = bar.add_task(what, total=steps)
     timer = Timer(PATIENCE, bar.start)
     timer.daemon = True

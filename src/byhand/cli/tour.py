@@ -45,28 +45,28 @@ ABLATED = ("blocks.0.attn.heads", (0, 2))
 # Every step of the program, in order, a few at a time, with what they do.
 STEPS = {
     ("embed.token", "embed.position", "embed.out"): (
-        "Each token becomes a vector of eight numbers. p0 to p4 say where it stands, a and b which token it is, and w is "
-        "room to work."
+        "Each token becomes a vector of eight numbers. p0 to p4 say where it stands, a and b which token it is, and w "
+        "is room to work."
     ),
     ("blocks.0.attn.q", "blocks.0.attn.k", "blocks.0.attn.v"): (
         "Each position asks a question (q), says what it can be asked for (k), and holds a value (v). Here it asks for "
         "itself and the position before; the value is 1 for a and -1 for b, in the last of the head's eight numbers."
     ),
     ("blocks.0.attn.scores", "blocks.0.attn.masked", "blocks.0.attn.weights"): (
-        "A score says how well a question (row) fits a key (column). What comes later is hidden. Softmax turns each row "
-        "into weights that sum to 1."
+        "A score says how well a question (row) fits a key (column). What comes later is hidden. Softmax turns each "
+        "row into weights that sum to 1."
     ),
     ("blocks.0.attn.heads", "blocks.0.attn.out", "blocks.0.out"): (
-        "Each position takes the average of the values with those weights: 1 only where two a's stand side by side. The "
-        "output matrix says b there and a everywhere else, and the result is added to the vector."
+        "Each position takes the average of the values with those weights: 1 only where two a's stand side by side. "
+        "The output matrix says b there and a everywhere else, and the result is added to the vector."
     ),
     ("logits", "probs"): (
-        "How well does each vector fit the vector of each token? The better fit is what comes next: a, a, and after two "
-        "a's a b."
+        "How well does each vector fit the vector of each token? The better fit is what comes next: a, a, and after "
+        "two a's a b."
     ),
     ("losses", "loss"): (
-        "With the text itself as the answer, every step also has a gradient. The loss is 0 where the model was right and "
-        "sure; after the last token nobody knows."
+        "The loss compares this with the text itself: 0 where the model was right and sure, also after the last token, "
+        "where nobody knows the answer. From the loss back, every number has a gradient."
     ),
 }
 
@@ -101,8 +101,8 @@ def title(model: Model) -> None:
     show.write(Text.assemble(("byhand", "bold"), "  a transformer you can take apart"))
     show.write("")
     show.prose(
-        f"The model aab continues the text aabaabaab... It has one block, one attention head and {count(model.parameters)} "
-        "weights. A person chose every weight; nothing was trained."
+        "The model aab continues the text aabaabaab... It has one block, one attention head and "
+        f"{count(model.parameters)} weights. A person chose every weight; nothing was trained."
     )
 
 
@@ -149,7 +149,6 @@ def shown(run: Run, address: str) -> Any:
 
 
 def print_number(run: Run, branch: Branch) -> None:
-    address, index = NUMBER
     section(
         3,
         "Ask where a number comes from",
@@ -163,8 +162,8 @@ def print_ablation(run: Run, changed: Run) -> None:
     section(
         4,
         "Change something",
-        "Silence the attention head at the last position: set its numbers to zero. Only what depends on them is computed "
-        "again, and the first run stays as it was.",
+        "Silence the attention head at the last position: set its numbers to zero. Only what depends on them is "
+        "computed again, and the first run stays as it was.",
     )
     print_diff(run.diff(changed), most=3)
     show.write("")
@@ -176,8 +175,8 @@ def print_twin(model: Model, twin: Model) -> None:
     section(
         5,
         "The same matrices in a stock GPT-2",
-        "aab has no layer norm and no feed-forward. aab-gpt2 has both, unmodified, around the same attention matrices: all "
-        "vectors here have the same mean and spread, so that a layer norm can give back what it gets.",
+        "aab has no layer norm and no feed-forward. aab-gpt2 has both, unmodified, around the same attention matrices: "
+        "all vectors here have the same mean and spread, so that a layer norm can give back what it gets.",
     )
     for text in PROMPTS:
         show.write(Text.assemble(f"  {text:>5}  ", (continued(twin, text), "bold")))
@@ -187,7 +186,9 @@ def print_twin(model: Model, twin: Model) -> None:
 
 def agreement(model: Model, twin: Model) -> tuple[int, int]:
     """On how many of all the texts that fit the two models expect the same next token."""
-    texts = ["".join(letters) for length in range(1, model.config.context + 1) for letters in product("ab", repeat=length)]
+    texts = [
+        "".join(letters) for length in range(1, model.config.context + 1) for letters in product("ab", repeat=length)
+    ]
     same = [
         np.argmax(model.run(text, keep=["logits"])["logits"].array[0, -1])
         == np.argmax(twin.run(text, keep=["logits"])["logits"].array[0, -1])
@@ -200,7 +201,8 @@ def print_next() -> None:
     section(6, "What to type next", "All of these work as they stand; add --json for other programs, --help for more.")
     program = name()
     for what, words in NEXT:
-        show.listing(f"# {what}\n{program} {words}\n")
+        show.listing(f"# {what}\n{program} {words}")
+        show.write("")
 
 
 def name() -> str:
@@ -227,7 +229,12 @@ def to_dict(model: Model, twin: Model, run: Run, changed: Run, branch: Branch) -
         "completions": {text: continued(model, text) for text in PROMPTS},
         "text": TEXT,
         "steps": [
-            {"address": step.address, "operator": step.operator.name, "axes": step.axes, "values": run.look(step.address)}
+            {
+                "address": step.address,
+                "operator": step.operator.name,
+                "axes": step.axes,
+                "values": run.look(step.address),
+            }
             for step in run.program
         ],
         "explained": branch.to_dict(),

@@ -7,10 +7,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+from rich.console import Group
 from rich.text import Text
 from typer import Argument, Option
 
-from byhand.addresses import known, unknown
+from byhand.addresses import base, known, unknown
 from byhand.cli import show
 from byhand.cli.arguments import StartWords
 from byhand.cli.figures import scalar, sizes, summary
@@ -36,7 +37,9 @@ COLUMNS = ("address", "shape", "min", "max", "mean")
 class Asked(StartWords):
     text: Annotated[
         list[str],
-        Argument(metavar="TEXT [ADDR]", help="The text, then addresses, patterns or slices: ADDR[0,:,2].", show_default=False),
+        Argument(
+            metavar="TEXT [ADDR]", help="The text, then addresses, patterns or slices: ADDR[0,:,2].", show_default=False
+        ),
     ] = field(default_factory=list)
     backward: Annotated[bool, Option("--backward", help="Also the gradients (at d:ADDR).")] = False
     of: Annotated[str | None, Option(metavar="ADDR[..]", help="Gradients of this number instead of the loss.")] = None
@@ -59,7 +62,7 @@ def command(asked: Asked) -> None:
     """
     if asked.out:
         check_target(asked.out, asked.force)
-    model, run = start(asked, asked.first)
+    model, run = start(asked, asked.first, kept(asked))
     run = edited(model, run, asked.edit)
     if asked.backward or asked.of or any(word.startswith("d:") for word in asked.rest):
         differentiate(run, placed(model, asked.of) if asked.of else None)
@@ -72,6 +75,12 @@ def command(asked: Asked) -> None:
     print_values(model, run, values)
     if asked.out:
         show.write("", f"wrote {asked.out}: {len(values)} arrays, {size(written)}")
+
+
+def kept(asked: Asked) -> str | list[str]:
+    """What the run must keep: everything, or only what was asked for."""
+    names = [base(word.partition("[")[0]) for word in asked.rest]
+    return names if names and not asked.edit else "all"
 
 
 def chosen(model: Model, run: Run, words: list[str]) -> list[Value]:
@@ -100,14 +109,22 @@ def gradients(run: Run, values: list[Value], every: bool) -> list[Value]:
     if every:
         return [Value(f"d:{address}", run.grad[address], False) for address in run.grad]
     shown_ones = [each for each in values if known(run.program, each.name) and not each.name.startswith("d:")]
-    return [Value(f"d:{each.name}", run.grad[each.name], each.whole) for each in shown_ones if each.name in run.grad.arrays]
+    return [
+        Value(f"d:{each.name}", run.grad[each.name], each.whole) for each in shown_ones if each.name in run.grad.arrays
+    ]
 
 
 def to_dict(each: Value) -> dict[str, Any]:
     """A value as plain data, its numbers too when they were asked for."""
     tensor = each.tensor
     labels = {letter: names for letter, names in tensor.labels.items() if letter in tensor.axes}
-    facts = {"address": each.name, "axes": tensor.axes, "shape": tensor.shape, "dtype": tensor.dtype.name, "tokens": labels}
+    facts = {
+        "address": each.name,
+        "axes": tensor.axes,
+        "shape": tensor.shape,
+        "dtype": tensor.dtype.name,
+        "tokens": labels,
+    }
     numbers = {"values": show.numbers(tensor.array)} if each.whole else {}
     return facts | summary(tensor.array) | numbers
 
@@ -116,13 +133,23 @@ def print_values(model: Model, run: Run, values: list[Value]) -> None:
     """A table of what is summed up, then the numbers of the others."""
     lines = [each for each in values if not each.whole]
     if lines:
-        columns = dict.fromkeys(COLUMNS, "right") | {"address": "left", "shape": "left", "first numbers": "left"}
-        show.write(show.table(columns, with_first_numbers([line(each) for each in lines], lines)))
+        show.write(summed_up(lines))
     for i, each in enumerate(values):
         if each.whole:
             if i:
                 show.write("")
             print_numbers(run, each)
+
+
+def summed_up(values: list[Value]) -> Group:
+    """A table of a line each."""
+    rows = [line(each) for each in values]
+    columns = dict.fromkeys(COLUMNS, "right") | {"address": "left", "shape": "left"}
+    room = show.console().width - sum(max(map(len, column)) + 2 for column in zip(*rows, COLUMNS, strict=True))
+    first = first_numbers(values, room)
+    if first:
+        return show.table(columns | {"first": "left"}, [[*row, text] for row, text in zip(rows, first, strict=True)])
+    return show.table(columns, rows)
 
 
 def line(each: Value) -> list[str]:
@@ -131,15 +158,15 @@ def line(each: Value) -> list[str]:
     return [each.name, shape, *(scalar(facts[name], 3) for name in ("min", "max", "mean"))]
 
 
-def with_first_numbers(rows: list[list[str]], values: list[Value]) -> list[list[str]]:
-    """The rows with as many of the first numbers as there is room for."""
-    room = show.console().width - sum(max(map(len, column)) + 2 for column in zip(*rows, COLUMNS, strict=True))
-    for row, each in zip(rows, values, strict=True):
+def first_numbers(values: list[Value], room: int) -> list[str]:
+    """As many of each value's first numbers as there is room for, or nothing where it is too little for one."""
+    made = []
+    for each in values:
         first = [scalar(value, 3) for value in summary(each.tensor.array)["first"]]
         while len(first) > 1 and len(" ".join(first)) + 4 > room:
             first.pop()
-        row.append(" ".join(first) + (" ..." if each.tensor.array.size > len(first) else ""))
-    return rows
+        made.append(" ".join(first) + (" ..." if each.tensor.array.size > len(first) else ""))
+    return made if max(map(len, made)) <= room else []
 
 
 def print_numbers(run: Run, each: Value) -> None:

@@ -57,8 +57,18 @@ class Branch:
 
     def to_dict(self) -> dict[str, Any]:
         each = self.each
-        facts = {"address": each.address, "index": each.index, "value": each.stored, "kind": each.kind, "numbers": each.numbers}
-        return facts | {"repeated": self.repeated, "left_out": self.left_out, "from": [part.to_dict() for part in self.parts]}
+        facts = {
+            "address": each.address,
+            "index": each.index,
+            "value": each.stored,
+            "kind": each.kind,
+            "numbers": each.numbers,
+        }
+        return facts | {
+            "repeated": self.repeated,
+            "left_out": self.left_out,
+            "from": [part.to_dict() for part in self.parts],
+        }
 
 
 def grow(each: Explanation, depth: int, most: int | None, seen: set[str] | None = None) -> Branch:

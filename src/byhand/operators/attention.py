@@ -27,7 +27,8 @@ def grouped_rows(w_BHTS, groups):
 class scores:
     """Measure how well every query fits every key: their dot product, divided by sqrt(K).
 
-    Vaswani et al. 2017, section 3.2.1; grouped as in Ainslie et al. 2023, "GQA".
+    Vaswani et al. 2017, section 3.2.1; grouped as in Ainslie et al. 2023, "GQA". In bfloat16 the dot product is rounded
+    before it is divided, as Llama's own code and transformers do.
     """
 
     shapes = "query_BTHK, key_BSGK -> score_BHTS"
@@ -45,11 +46,11 @@ class scores:
         d_key[b,s,g,k] = sum(r, t, d_score[b,g * R + r,t,s] * query[b,t,g * R + r,k]) / sqrt(K)
     """
 
-    def forward(query_BTHK, key_BSGK):
+    def forward(query_BTHK, key_BSGK, *, rounded=lambda array: array):
         query_BTGRK = grouped(query_BTHK, key_BSGK.shape[2])
         score_BGRTS = np.einsum("BTGRK,BSGK->BGRTS", query_BTGRK, key_BSGK, optimize=True)
         B, G, R, T, S = score_BGRTS.shape
-        return score_BGRTS.reshape(B, G * R, T, S) / math.sqrt(query_BTHK.shape[-1])
+        return rounded(score_BGRTS).reshape(B, G * R, T, S) / math.sqrt(query_BTHK.shape[-1])
 
     def backward(d_score_BHTS, query_BTHK, key_BSGK):
         query_BTGRK = grouped(query_BTHK, key_BSGK.shape[2])

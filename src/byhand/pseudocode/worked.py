@@ -140,17 +140,18 @@ class Closure:
         given = tuple(Group(each, rows=Rows(each)) for each in elements)
         return Section("given", "", ("given",), given), *reversed(found)
 
-    def section(self, unit: Unit, inside: Mapping[str, Array]) -> Section:
+    def section(self, ready: Unit, inside: Mapping[str, Array]) -> Section:
         """The lines of one step, those of one name together below what they say in names."""
-        style = Style(self.run.program)
-        said = [(line.name, str(text)) for line, text in zip(unit.lines, opened.lines(unit.made, style), strict=True)]
+        step = ready.made
+        texts = map(str, opened.lines(step, Style(self.run.program)))
+        said = [(line.name, text) for line, text in zip(ready.lines, texts, strict=True)]
         groups = (
-            Group(Elements(unit, name, mask, self), tuple(text for each, text in said if each == name))
+            Group(Elements(ready, name, mask, self), tuple(text for each, text in said if each == name))
             for name, mask in inside.items()
             if mask.any()
         )
-        operator = unit.made.operator.name if isinstance(unit.made, Step) else unit.made.name
-        return Section(unit.made.address, operator, (), tuple(groups))
+        operator = step.operator.name if isinstance(step, Step) else step.name
+        return Section(step.address, operator, (), tuple(groups))
 
 
 class Listed(Sequence[Any]):
@@ -221,12 +222,15 @@ class Elements(Listed):
 
     def line(self, index: Index) -> Number:
         node = self.unit.evaluation.element(self.name, index)
-        beside = self.unit.made.address.removesuffix(".out")
-        stored = self.closure.look(self.address)[index].item() if self.address else None
-        edited = any(edit.address == self.address for edit in self.closure.run.edits)
-        note = reason(self.unit, node) + (", edited" if edited and stored != node.value else "")
-        address = self.address or f"{beside}.{self.name}"
-        return Number(address, self.address or self.name, index, node, node.value, stored, note, self.closure.writing)
+        note, stored, address = reason(self.unit, node), None, self.address
+        if address:
+            stored = self.closure.look(address)[index].item()
+            edited = any(edit.address == address for edit in self.closure.run.edits)
+            note += ["edited"] * (edited and stored != node.value)
+        else:
+            address = f"{self.unit.made.address.removesuffix('.out')}.{self.name}"
+        writing = self.closure.writing
+        return Number(address, self.address or self.name, index, node, node.value, stored, ", ".join(note), writing)
 
 
 @dataclass(frozen=True)
@@ -257,7 +261,7 @@ class Number:
         return {**own, "stored": self.stored, "note": self.note}
 
 
-def reason(unit: Unit, node: Node) -> str:
+def reason(unit: Unit, node: Node) -> list[str]:
     """Where a copied number comes from, and by which conditions and look-ups."""
     source, leading = node, []
     for each in outside_of_sums(node):
@@ -266,7 +270,7 @@ def reason(unit: Unit, node: Node) -> str:
         source = source.parts[1]
     copied = [named(unit, source)] if source.kind in ("operand", "local") else []
     conditions = dict.fromkeys(f"{named(unit, each)} = {notation.number(each.value, 6)}" for each in leading)
-    return ", ".join([*copied, *(["as " + " and ".join(conditions)] if conditions else [])])
+    return copied + ["as " + " and ".join(conditions)] * bool(conditions)
 
 
 def outside_of_sums(node: Node) -> Iterator[Node]:

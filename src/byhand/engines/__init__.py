@@ -1,0 +1,1 @@
+"""How a program is computed. Every engine gives the values of the reference engine."""
