@@ -13,11 +13,10 @@ import numpy as np
 import byhand
 from byhand.families import original
 from byhand.pseudocode import Pseudocode, pseudocode, worked
-from byhand.weights import random
 
 # 1 · A layer small enough to follow: vectors of 4 numbers, 2 heads of width 2, 6 hidden features; a text of 3 tokens.
 config = original.Config(part="encoder", layers=1, width=4, heads=2, hidden=6, vocabulary=8)
-model = byhand.Model("one layer", original, config, random(original.program(config), seed=1))
+model = byhand.make(original, config, seed=1)
 run = model.run([3, 1, 2], targets=[1, 2, 3], dtype="float64")
 
 

@@ -4,7 +4,6 @@ Run it with `python examples/03_gpt2_saved_activations.py`. A small GPT-2 with r
 table at the end is the 124M model for four texts of 64 tokens, worked out without running it.
 """
 
-from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -12,13 +11,11 @@ import numpy as np
 import byhand
 from byhand import aliases
 from byhand.families import gpt2
-from byhand.weights import given, random
 
 # 1 · A GPT-2 with letters that are easy to tell apart: 2 layers, 4 heads, width 16, 50 tokens; 3 texts of 8 tokens.
 L, NH, C, V, B, T = 2, 4, 16, 50, 3, 8
 config = gpt2.Config(layers=L, width=C, heads=NH, hidden=4 * C, vocabulary=V, context=32)
-program = gpt2.program(config)
-model = byhand.Model("a small GPT-2", gpt2, config, random(program, seed=1))
+model = byhand.make(gpt2, config, seed=1)
 batch = np.random.default_rng(2).integers(0, V, (B, T + 1))
 tokens, targets = batch[:, :-1], batch[:, 1:]  # at every position the next token is to be said
 
@@ -68,7 +65,7 @@ promised = sum((run.grad[address].array * direction[address]).sum() for address 
 
 
 def with_weights(arrays):
-    return replace(model, weights=given(program, arrays))
+    return byhand.make(gpt2, config, arrays)
 
 
 def loss_after(amount):

@@ -11,7 +11,6 @@ import numpy as np
 
 import byhand
 from byhand.families import llama
-from byhand.weights import given, random
 
 # 1 · The prompt, cut as Llama 3's tokenizer cuts it: 17 pieces with the begin token. Here each piece is its own token.
 TEXT = "the answer to the ultimate question of life, the universe, and everything is "
@@ -22,8 +21,7 @@ tokens = [VOCABULARY.index(piece) for piece in PROMPT]
 # 2 · The model. The 8B has width 4096 = 32 heads of 128; here it is 256 = 32 heads of 8.
 H, G, K, T = 32, 8, 8, len(tokens)
 config = llama.Config(layers=2, width=H * K, heads=H, groups=G, head_width=K, hidden=896, vocabulary=len(VOCABULARY))
-program = llama.program(config)
-model = byhand.Model("a small Llama", llama, config, random(program, seed=42))
+model = byhand.make(llama, config, seed=42)
 assert (config.theta, config.eps, config.tied) == (500_000.0, 1e-5, False)
 weights = {address: array.astype(np.float64) for address, array in model.weights.items()}
 run = model.run(tokens, dtype="float64")
@@ -90,7 +88,7 @@ assert (weight_HS[:, 15:] == 0).all()
 order = np.concatenate([np.arange(0, K, 2), np.arange(1, K, 2)])
 reordered = {a: w[..., order] if a.endswith(("q.weight", "k.weight")) else w for a, w in model.weights.items()}
 halves = replace(config, rotary="halves")
-other = byhand.Model("the same in halves", llama, halves, given(llama.program(halves), reordered))
+other = byhand.make(llama, halves, reordered)
 assert np.abs(other.run(tokens, dtype="float64")["logits"] - run["logits"]).max() < 1e-12
 
 # 10 · The real shape, without its weights: a program knows every shape and cost before anything is computed.

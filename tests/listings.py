@@ -98,7 +98,11 @@ class Opened:
             if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in self.arrays:
                 places = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
                 for place, size in zip(places, self.arrays[node.value.id].shape, strict=True):
-                    if isinstance(place, ast.Name) and self.sizes.setdefault(place.id.upper(), size) != size:
+                    if not isinstance(place, ast.Name):
+                        continue
+                    if place.id == "j":  # runs over pairs, in arrays that hold both halves too
+                        self.sizes["J"] = min(size, self.sizes.get("J", size))
+                    elif self.sizes.setdefault(place.id.upper(), size) != size:
                         raise AssertionError(f"{place.id} is {size} and {self.sizes[place.id.upper()]}")
 
     def element(self, name: str, index: tuple[int, ...]) -> float:

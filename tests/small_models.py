@@ -62,18 +62,21 @@ def run(name: str, dtype: str = "float64") -> Run:
 
 
 def independent(program: Program, weights: Mapping[str, Array], inputs: Mapping[str, Array], patch: Patch) -> dict[str, Array]:
-    """All values of a program in float64, by a loop of its own; patch may replace each array as it comes."""
+    """All values of a program in float64, by a loop of its own; patch may replace each array as it comes.
+
+    Arrays lie in C order, as in the reference engine: sums over other orders end in other last bits.
+    """
     values: dict[str, Array] = {}
     for given in (inputs, weights):
         for address, array in given.items():
-            values[address] = patch(address, array if array.dtype.kind in "iub" else array.astype(np.float64))
+            values[address] = patch(address, array if array.dtype.kind in "iub" else array.astype(np.float64, order="C"))
     for step in program.steps:
         arrays = [None if read is None else values[read] for read in step.reads]
         inside = {"rounded": lambda array: array} if step.operator.rounds_inside else {}
         with np.errstate(all="ignore"):
             made = step.operator.forward(*arrays, **step.attributes, **inside)
         for address, array in zip(step.writes.values(), made if isinstance(made, tuple) else (made,), strict=True):
-            values[address] = patch(address, np.asarray(array))
+            values[address] = patch(address, np.asarray(array, order="C"))
     return values
 
 

@@ -20,6 +20,7 @@ from .listings import CONFIGS, Opened, product, program, run, with_names
 
 ARITHMETIC = {"exp", "log", "sqrt", "tanh", "erf", "sin", "cos", "max", "sum", "where"}
 DIRECTIONS = ("forward", "backward")
+WORDS = "where else over of on dimensions even odd ones the same at and position zero elsewhere first second half least most cos pi"
 each_family = pytest.mark.parametrize("name", CONFIGS)
 each_direction = pytest.mark.parametrize("direction", DIRECTIONS)
 
@@ -88,7 +89,7 @@ def test_grouped_heads_are_written_as_groups():
     formula = 'einsum("BTGRK,BSGK->BGRTS", blocks.0.attn.q_rot, blocks.0.attn.k_rot) / sqrt(8)'
     assert line == f"blocks.0.attn.scores [1,4,3,3] = {formula}"
     assert said("llama", "blocks.0.attn.k", direction="backward", heads=True)[1] == (
-        'd:blocks.0.attn.k.weight[:,g,:] [D,K] = einsum("BSD,BSK->DK", blocks.0.norm1.out, d:blocks.0.attn.k[:,:,g,:])'
+        'd:weight[:,g,:] [D,K] = einsum("BSD,BSK->DK", blocks.0.norm1.out, d:blocks.0.attn.k[:,:,g,:])'
     )
     letters = pseudocode(program("llama"), heads=True).letters
     assert letters["R"].size == 2 and "i // 2" in letters["g"].meaning and letters["G"].size == 2
@@ -200,6 +201,12 @@ def test_an_unknown_part_names_the_nearest(part, near):
     assert repr(part) in str(error.value) and near in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_part_that_the_loss_does_not_need_is_differentiated_by_itself():
+    listing = pseudocode(program("bert"), "pooler", direction="backward")
+    assert "backward from pooler.out" in listing.title
+    assert "backward from loss" in pseudocode(program("bert"), "blocks.0", direction="backward").title
+
+
 def test_what_has_no_gradient_says_so():
     with pytest.raises(AddressError, match="no gradient passes through"):
         pseudocode(program("encoder"), "embed.position", direction="backward")
@@ -234,9 +241,10 @@ def test_every_family_prints_in_every_form(name, direction, depth):
 
 def test_text_is_80_columns_wide_and_breaks_before_signs():
     text = str(pseudocode(program("gpt2"), "blocks.0.mlp.pre"))
-    assert text.splitlines()[-2:] == [
-        'blocks.0.mlp.pre [B,T,F] = einsum("BTD,DF->BTF", blocks.0.norm2.out,',
-        "    blocks.0.mlp.up.weight) + blocks.0.mlp.up.bias",
+    assert text.splitlines()[-3:] == [
+        "blocks.0.mlp.pre [B,T,F]",
+        '    = einsum("BTD,DF->BTF", blocks.0.norm2.out, blocks.0.mlp.up.weight)',
+        "    + blocks.0.mlp.up.bias",
     ]
     text = str(pseudocode(program("gpt2"), "blocks.0.norm1.out", "operators"))
     assert text.splitlines()[-3:] == [
@@ -263,8 +271,8 @@ def test_statements_of_an_equation():
 
 def test_every_operator_of_a_family_has_its_words_replaced():
     """No word of an operator is left in a line: every name is an address, a letter, a function or plain English."""
-    english = {*"where else over of on dimensions even odd the same at position zero elsewhere and".split(" ")}
-    english |= {*"sum first second half least most".split(" "), *"bdeijpstvyDJK", "pi"}
+    english = {*WORDS.split(" ")}
+    english |= {*"bdeijpstvyDJK"}
     for name in CONFIGS:
         own = run(name).program
         for direction in DIRECTIONS:

@@ -1,7 +1,7 @@
 """byhand: a transformer that people can take apart."""
 
 from byhand.errors import AddressError, ByhandError, InputError, MemoryRefused, NotANumber, ShapeError
-from byhand.model import Model, load, names
+from byhand.model import Model, load, make, names
 from byhand.operators import REGISTRY as operators
 from byhand.program import Program
 from byhand.run import Run
@@ -21,6 +21,7 @@ __all__ = [
     "ShapeError",
     "Tensor",
     "load",
+    "make",
     "names",
     "operators",
 ]

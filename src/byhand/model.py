@@ -167,20 +167,37 @@ def load(name: str, *, seed: int = 0) -> Model:
     Raises InputError, with the nearest names, for an unknown one.
     """
     if name == "aab":
-        return made("aab", handmade, handmade.SHAPES["aab"], handmade.weights())
+        return make(
+            handmade, handmade.SHAPES[name], handmade.weights(), tokenizer=Characters(handmade.ALPHABET), name=name
+        )
     if name == "aab-gpt2":
-        return made("aab-gpt2", gpt2, TWIN, handmade.twin(TWIN.hidden))
+        return make(gpt2, TWIN, handmade.twin(TWIN.hidden), tokenizer=Characters(handmade.ALPHABET), name=name)
     family = names().get(name)
     if family is None:
         near = get_close_matches(name, names(), n=3, cutoff=0.3) or list(names())[:6]
         raise InputError(f"no model {name!r}; the nearest are {', '.join(near)}; `byhand models` lists all")
-    module = FAMILIES[family]
-    model = Model(name, module, module.SHAPES[name], Weights({}))
-    tokenizer = Characters(PRINTABLE) if model.config.vocabulary == len(PRINTABLE) else None
-    return replace(model, weights=random(model.program, seed), tokenizer=tokenizer)
+    config = FAMILIES[family].SHAPES[name]
+    tokenizer = Characters(PRINTABLE) if config.vocabulary == len(PRINTABLE) else None
+    return make(family, config, seed=seed, tokenizer=tokenizer, name=name)
 
 
-def made(name: str, family: ModuleType, config: Any, weights: Mapping[str, Array]) -> Model:
-    """A model of given weights over the letters a and b."""
-    program = family.program(config)
-    return Model(name, family, config, given(program, weights), Characters(handmade.ALPHABET))
+def make(
+    family: ModuleType | str,
+    config: Any,
+    weights: Mapping[str, Array] | None = None,
+    *,
+    seed: int = 0,
+    tokenizer: Characters | None = None,
+    name: str = "",
+) -> Model:
+    """A model of any size: ``make("gpt2", gpt2.Config(layers=3, ...))``.
+
+    family: a family's name or a module with a `program` function of its own; weights: arrays by address, exactly those
+    the program reads, or None for random ones from the seed. Raises InputError and ShapeError for what does not fit.
+    """
+    if isinstance(family, str) and family not in FAMILIES:
+        raise InputError(f"no family {family!r}; there are: {', '.join(FAMILIES)}")
+    module = FAMILIES[family] if isinstance(family, str) else family
+    program = module.program(config)
+    own = random(program, seed) if weights is None else given(program, weights)
+    return Model(name or program.name, module, config, own, tokenizer, {False: program})

@@ -9,7 +9,6 @@ import pytest
 import byhand
 from byhand import aliases
 from byhand.families import gpt2
-from byhand.weights import random
 
 SHAPES = {
     **{"encoded": "BTC", "ln1": "LBTC", "ln1_mean": "LBT", "ln1_rstd": "LBT", "qkv": "LBT3", "atty": "LBTC"},
@@ -47,7 +46,7 @@ def batch():
 @pytest.fixture(scope="module")
 def run(batch):
     config = gpt2.Config(layers=2, width=12, heads=3, hidden=48, vocabulary=20, context=10)
-    model = byhand.Model("small gpt2", gpt2, config, random(gpt2.program(config), seed=6))
+    model = byhand.make(gpt2, config, seed=6)
     made = model.run(batch[0], targets=batch[1], dtype="float64")
     made.backward()
     return made

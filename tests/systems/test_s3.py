@@ -7,7 +7,6 @@ import pytest
 
 import byhand
 from byhand.families import llama
-from byhand.weights import given, random
 
 H, G, K, T = 32, 8, 8, 17
 SMALL = llama.Config(layers=2, width=H * K, heads=H, groups=G, head_width=K, hidden=896, vocabulary=40)
@@ -17,7 +16,7 @@ CAUSAL_TS = np.tri(T, dtype=bool)
 
 @pytest.fixture(scope="module")
 def model():
-    return byhand.Model("small llama", llama, SMALL, random(llama.program(SMALL), seed=11))
+    return byhand.make(llama, SMALL, seed=11)
 
 
 @pytest.fixture(scope="module")
@@ -129,12 +128,11 @@ def test_one_head_can_be_changed_alone(run):
 def test_rotary_halves_after_reordering_is_the_same_model(model, run):
     order = np.concatenate([np.arange(0, K, 2), np.arange(1, K, 2)])
     config = replace(SMALL, rotary="halves")
-    program = llama.program(config)
     reordered = {a: w[..., order] if a.endswith((".q.weight", ".k.weight")) else w for a, w in model.weights.items()}
-    halves = byhand.Model("halves", llama, config, given(program, reordered)).run(TOKENS, dtype="float64")
+    halves = byhand.make(llama, config, reordered).run(TOKENS, dtype="float64")
     assert np.abs(halves["logits"] - run["logits"]).max() < 1e-12
     assert np.abs(halves["blocks.0.attn.q_rot"] - run["blocks.0.attn.q_rot"].array[..., order]).max() < 1e-12
-    mixed_up = byhand.Model("mixed up", llama, config, given(program, dict(model.weights))).run(TOKENS, dtype="float64")
+    mixed_up = byhand.make(llama, config, model.weights).run(TOKENS, dtype="float64")
     assert np.abs(mixed_up["logits"] - run["logits"]).max() > 1e-3
 
 

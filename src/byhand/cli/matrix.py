@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import islice, pairwise, product
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from byhand.tensor import Array, Tensor
 
 MANY_ROWS = 24
 MANY_GRIDS = 8
+GAP, DOTS = -1, "..."
 
 
 class Names(NamedTuple):
@@ -46,73 +48,87 @@ def grids(tensor: Tensor, labels: Names, width: int, whole: bool = False) -> lis
 
     whole: leave nothing out; otherwise rows, columns and matrices in the middle of large ones are.
     """
-    array, axes = squeezed(tensor)
-    texts = np.array(cells(array)).reshape(array.shape)
-    if array.ndim == 0:
-        return [Text(str(texts))]
-    if array.ndim == 1 and axes in labels.tokens:
-        texts, axes = texts[:, None], f"{axes}1"
-    elif array.ndim == 1:
-        texts, axes = texts[None, :], f"1{axes}"
-    leading = list(product(*(range(size) for size in texts.shape[:-2])))
-    chosen = leading if whole else leading[:MANY_GRIDS]
+    array, axes = squeezed(tensor, labels)
+    *leading, rows, columns = array.shape
+    count = prod(leading)
+    places = list(islice(product(*map(range, leading)), count if whole else MANY_GRIDS))
+    kept = [picked(rows, rows if whole else MANY_ROWS), picked(columns, columns if whole else width // 2)]
+    some = np.array([array[place][np.ix_(*kept)] for place in places])
+    texts = np.array(cells(some)).reshape(some.shape)
     made: list[RenderableType] = []
-    for place in chosen:
+    for place, each in zip(places, texts, strict=True):
         if place:
-            made.append(
-                Text(" ".join(f"{a}={labels.column(a, i)}" for a, i in zip(axes, place, strict=False)), style="dim")
-            )
-        made += matrix(texts[place], axes[-2:], labels, width, whole)
-    if len(chosen) < len(leading):
-        made.append(Text(f"... {len(leading) - len(chosen)} more; choose with an index", style="dim"))
+            names = (f"{letter}={labels.row(letter, i)}" for letter, i in zip(axes, place, strict=False))
+            made.append(Text(", ".join(names), style="dim"))
+        made += Matrix(each, axes[-2:], *kept, labels).tables(width, whole)
+    if len(places) < count:
+        made.append(Text(f"... {count - len(places)} more; choose with an index", style="dim"))
     return made
 
 
-def squeezed(tensor: Tensor) -> tuple[Array, str]:
-    """The array without its axes of size one, but for the last two when there is nothing else."""
+def squeezed(tensor: Tensor, labels: Names) -> tuple[Array, str]:
+    """The array with at least two axes, without those of size one; positions go down, anything else across."""
     keep = [i for i, size in enumerate(tensor.shape) if size > 1]
-    if not keep and tensor.axes:
-        keep = [len(tensor.axes) - 1]
-    return tensor.array.reshape([tensor.shape[i] for i in keep]), "".join(tensor.axes[i] for i in keep)
+    axes = "".join(tensor.axes[i] for i in keep)
+    array = tensor.array.reshape([tensor.shape[i] for i in keep])
+    if len(axes) == 1 and axes in labels.tokens:
+        return array[:, None], f"{axes}1"
+    if len(axes) < 2:
+        return array.reshape(1, -1), f"1{axes or '1'}"
+    return array, axes
 
 
-def matrix(texts: Array, axes: str, labels: Names, width: int, whole: bool) -> list[Table]:
-    """One matrix as a grid; when whole and too wide, as several below each other."""
-    rows = list(range(len(texts)))
-    if not whole and len(rows) > MANY_ROWS:
-        rows = [*rows[: MANY_ROWS - 4], -1, *rows[-3:]]
-    heads = ["" if axes[0] == "1" else labels.row(axes[0], i) if i >= 0 else "..." for i in rows]
-    tops = ["" if axes[1] == "1" else labels.column(axes[1], i) for i in range(texts.shape[1])]
-    widths = [max(len(top), *(len(text) for text in texts[:, i])) + 1 for i, top in enumerate(tops)]
-    room = max(width - max(map(len, heads)) - 1, max(widths))
-    return [grid(texts, rows, heads, tops, columns) for columns in chunks(widths, room, whole)]
+def picked(size: int, most: int) -> list[int]:
+    """All places along an axis, or the first ones and the last."""
+    return list(range(size)) if size <= most else [*range(most - 1), size - 1]
+
+
+class Matrix(NamedTuple):
+    """The cells of one matrix, and which rows and columns of the value they are."""
+
+    texts: Array
+    axes: str
+    rows: list[int]
+    columns: list[int]
+    labels: Names
+
+    def tables(self, width: int, whole: bool) -> list[Table]:
+        """The matrix as one table; when whole and too wide, as several below each other."""
+        heads = ["" if self.axes[0] == "1" else self.labels.row(self.axes[0], i) for i in self.rows]
+        tops = ["" if self.axes[1] == "1" else self.labels.column(self.axes[1], i) for i in self.columns]
+        widths = [max(len(top), *map(len, column)) + 1 for top, column in zip(tops, self.texts.T, strict=True)]
+        room = max(width - max(map(len, heads)), max(widths))
+        return [self.table(heads, tops, chosen) for chosen in chunks(widths, room, whole)]
+
+    def table(self, heads: list[str], tops: list[str], chosen: list[int]) -> Table:
+        """The chosen columns. Zeros step back so that the rest can be seen; a gap is marked with dots."""
+        made = Table(box=None, pad_edge=False, padding=(0, 0, 0, 1), header_style="dim", show_header=any(tops))
+        made.add_column("", style="dim", no_wrap=True)
+        gaps = [self.columns[j] - self.columns[i] > 1 for i, j in pairwise(chosen)]
+        marked = [part for j, gap in zip(chosen, [False, *gaps], strict=True) for part in ([GAP, j] if gap else [j])]
+        for column in marked:
+            made.add_column(DOTS if column == GAP else tops[column], justify="right", no_wrap=True)
+        for i, head in enumerate(heads):
+            if i and self.rows[i] - self.rows[i - 1] > 1:
+                made.add_row(DOTS, *[DOTS] * len(marked))
+            line = [DOTS if column == GAP else str(self.texts[i, column]) for column in marked]
+            made.add_row(head, *(Text(text, style="dim" if text in ("0", DOTS) else "") for text in line))
+        return made
 
 
 def chunks(widths: list[int], room: int, whole: bool) -> list[list[int]]:
-    """Columns that fit side by side: all in several goes when whole, else the first and last (-1 for the gap)."""
+    """Columns that fit side by side: all, in several goes when whole, else the first ones and the last."""
     if sum(widths) <= room:
         return [list(range(len(widths)))]
     if not whole:
-        each = max(widths)
-        fit = max(2, (room - 4) // each)
-        return [[*range(fit - 1), -1, len(widths) - 1]]
+        used, last = 4 + widths[-1], len(widths) - 1
+        fit = [i for i in range(last) if used + sum(widths[: i + 1]) <= room]
+        return [[*(fit or [0]), last]]
     made: list[list[int]] = [[]]
     for i, wide in enumerate(widths):
         if made[-1] and sum(widths[j] for j in made[-1]) + wide > room:
             made.append([])
         made[-1].append(i)
-    return made
-
-
-def grid(texts: Array, rows: list[int], heads: list[str], tops: list[str], columns: list[int]) -> Table:
-    """The chosen rows and columns; zeros step back so that the rest can be seen."""
-    made = Table(box=None, pad_edge=False, padding=(0, 0, 0, 1), header_style="dim", show_header=any(tops))
-    made.add_column("", style="dim", no_wrap=True)
-    for column in columns:
-        made.add_column("..." if column < 0 else tops[column], justify="right", no_wrap=True)
-    for row, head in zip(rows, heads, strict=True):
-        line = ["..." if column < 0 or row < 0 else str(texts[row, column]) for column in columns]
-        made.add_row(head, *(Text(text, style="dim" if text in ("0", "...") else "") for text in line))
     return made
 
 

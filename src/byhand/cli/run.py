@@ -253,7 +253,9 @@ def percent(probability: float) -> str:
 def score(listed: list[Position], run: Run, asked: Asked) -> list[str]:
     """How many predictions were right, and the mean loss."""
     known = [each.right for each in listed if each.right is not None]
-    lines = [f"\n{sum(known)} of {len(known)} predictions are what came next"] if known else []
+    causal = run.program.inputs["mask"].rule == "causal"
+    right = "what came next" if causal else "the target"
+    lines = [f"\n{sum(known)} of {len(known)} predictions are {right}"] if known else []
     if asked.loss:
         loss = float(run.look("loss"))
         lines.append(f"loss {loss:.6g} (mean over {len(known)} positions, in nats)")

@@ -27,8 +27,11 @@ class Precision:
     computed: np.dtype[Any]
 
     def keep(self, array: Any, wide: bool = False) -> Array:
-        """Round a result to what is kept; whole numbers and truth values stay as they are."""
-        array = np.asarray(array)
+        """Round a result to what is kept; whole numbers and truth values stay as they are.
+
+        It lies in C order, so that the bits of what is computed from it depend on its numbers alone.
+        """
+        array = np.asarray(array, order="C")
         if array.dtype.kind in "iub":
             return array
         return array.astype(self.computed if wide else self.kept, copy=False)
@@ -100,11 +103,17 @@ def compute(step: Step, look: Look, precision: Precision) -> dict[str, Array]:
         results = step.operator.forward(*arrays, **step.attributes, **inside)
     results = results if isinstance(results, tuple) else (results,)
     made = {
-        address: precision.keep(result, step.operator.wide or address != step.address)
+        address: alone(precision.keep(result, step.operator.wide or address != step.address))
         for address, result in zip(step.writes.values(), results, strict=True)
     }
     refuse_nan(step, kept, made)
     return made
+
+
+def alone(array: Array) -> Array:
+    """The array, or a copy if it is a piece of a larger one, which would stay in memory with it."""
+    whole = array.base
+    return array.copy() if isinstance(whole, np.ndarray) and whole.nbytes > array.nbytes else array
 
 
 def refuse_nan(step: Step, kept: Mapping[str, Array], made: Mapping[str, Array]) -> None:

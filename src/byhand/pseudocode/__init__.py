@@ -33,7 +33,7 @@ def pseudocode(
 
     part: an address, what addresses start with (``blocks.0.attn``) or a pattern (``blocks.*.mlp``); "" for all of it.
     depth: "vector" for one line an operator, "operators" for its arithmetic. direction: "backward" lists the gradients
-    of the loss (of the logits, or the last value, where there is no loss). B, T, S: sizes to write in the place of
+    of the loss (without targets of the logits, or of what comes last). B, T, S: sizes to write in the place of
     letters. heads: the lines of one head i instead of all heads at once.
     Raises AddressError, with the nearest addresses, when no step belongs to the part, and InputError for other words.
     """
@@ -41,13 +41,15 @@ def pseudocode(
         if word not in known:
             raise InputError(f"{word!r} is not one of {', '.join(known)}")
     steps: list[Step] | list[BackwardStep] = parts.forward(program, part)
+    said = direction
     if direction == "backward":
-        steps = parts.backward(program, part, program.reverse(parts.result(program)))
+        of, steps = parts.differentiated(program, part)
+        said = f"backward from {of}"
     sized = extent(program, B, T, S)
     style = Style(program, program.shapes(**sized) if sized else {}, heads)
     letters = key(program, [each if isinstance(each, Step) else each.step for each in steps], sized)
     letters |= one_head(style) if heads else {}
-    title = f"{program.name}, {part or 'all steps'}, {direction}: {DEPTHS[depth]}"
+    title = f"{program.name}, {part or 'all steps'}, {said}: {DEPTHS[depth]}"
     sections = tuple(section(each, style, depth) for each in steps)
     return Pseudocode(title, program.name, part, depth, direction, letters, sections)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from textwrap import wrap
 from typing import Any
 
@@ -13,7 +13,12 @@ from byhand.pseudocode.letters import Letter
 
 INDENT, NOTE = "    ", "  # "
 GLUE = "\u00a0"  # a space at which no line is broken
-BEFORE, AROUND = re.compile(r" (=|\+|-) "), re.compile(r" (\*\*?|//?) ")  # break a sum before a sign, a product nowhere
+PRODUCTS = {"*", "/", "//", "**"}
+SIGNS = {"=", "+", "-", *PRODUCTS}
+OPEN, CLOSE, COMMENT = re.compile(r"[(\[]"), re.compile(r"[)\]]"), re.compile(r"( *# |)(.*)")
+# Where to break a line, best first: inside how many brackets, and whether a product may be torn apart.
+BREAKS = [(deepest, products) for deepest in (0, 1, 2, 9) for products in (False, True)]
+WHOLE: Any = {"break_long_words": False, "break_on_hyphens": False}
 
 
 def bracket(places: Iterable[object]) -> str:
@@ -146,17 +151,26 @@ def fenced(lines: Iterable[str]) -> str:
 
 def wrapped(line: str, width: int) -> str:
     """A line broken where it reads best, what follows indented; a comment stays a comment."""
-    body, mark, note = line.partition(NOTE)
     if len(line) <= width:
         return line
-    if mark:
-        return f"{wrapped(body, width)}\n{wrapped(f'{INDENT}# {note}', width)}"
-    indent = "#" + INDENT if line.startswith("#") else INDENT + "# " * line.startswith(f"{INDENT}#")
-    best = broken(BEFORE.sub(lambda sign: f" {sign[1]}{GLUE}", AROUND.sub(f"{GLUE}\\1{GLUE}", line)), width, indent)
-    return "\n".join(best if max(map(len, best)) <= width else broken(line, width, indent)).replace(GLUE, " ")
+    body, mark, note = line.partition(NOTE)
+    if mark and not line.startswith(" "):
+        return f"{wrapped(body, width)}\n{wrapped(INDENT + '# ' + note, width)}"
+    start, text = COMMENT.fullmatch(line).groups()  # type: ignore[union-attr]
+    indent = start + INDENT[len(start) and 1 :]
+    for deepest, products in BREAKS:
+        found = wrap(breakable(text, deepest, products), width, initial_indent=start, subsequent_indent=indent, **WHOLE)
+        if max(map(len, found)) <= width:
+            break
+    return "\n".join(found).replace(GLUE, " ")
 
 
-def broken(line: str, width: int, indent: str) -> list[str]:
-    return wrap(
-        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
-    )
+def breakable(text: str, deepest: int, products: bool) -> str:
+    """The text with glue for every space but those before a sign, or after a word, that lie in few enough brackets."""
+    depth, made = 0, []
+    words = text.split(" ")
+    for word, following in pairwise([*words, ""]):
+        depth += len(OPEN.findall(word)) - len(CLOSE.findall(word))
+        free = depth <= deepest and word not in SIGNS and (products or following not in PRODUCTS)
+        made += [word, " " if free else GLUE]
+    return "".join(made[:-1])

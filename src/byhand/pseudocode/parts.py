@@ -24,10 +24,10 @@ def forward(program: Program, part: str) -> list[Step]:
 
 
 def backward(program: Program, part: str, steps: Iterable[BackwardStep]) -> list[BackwardStep]:
-    """The backward steps of a part, out of all, in order.
+    """The backward steps of a part, out of all, in order; none where no gradient passes through it.
 
     A sum of parts belongs to it when its value does, or when all that it adds up does. Raises AddressError when the
-    part is unknown or no gradient passes through it.
+    part is unknown.
     """
     own = {step.address for step in forward(program, part)}
     found: list[BackwardStep] = []
@@ -38,9 +38,19 @@ def backward(program: Program, part: str, steps: Iterable[BackwardStep]) -> list
         if inside:
             found.append(each)
             given.update(each.writes.values())
-    if not found:
-        raise AddressError(f"no gradient passes through {part} of {program.name}; it depends on no weight")
     return found
+
+
+def differentiated(program: Program, part: str) -> tuple[str, list[BackwardStep]]:
+    """The backward steps of a part and what their gradients are of: the program's result, or what comes last in the part.
+
+    Raises AddressError when the part is unknown or depends on no weight.
+    """
+    for of in (result(program), forward(program, part)[-1].address):
+        steps = backward(program, part, program.reverse(of))
+        if steps:
+            return of, steps
+    raise AddressError(f"no gradient passes through {part} of {program.name}: it depends on no weight")
 
 
 def result(program: Program) -> str:
