@@ -1,8 +1,8 @@
 """Splitting a logit exactly into what each part of the model added to the residual stream.
 
 A logit is a dot product with the final stream. Going back from it, an addition hands the same direction to both of its
-sides, a norm whose statistics are held at their values is a linear map, and anything else is a part: it contributes the
-dot product of the direction with what it wrote. Nothing is approximated; the parts sum to the logit.
+sides, a norm whose scale is held at its value is a linear map, and anything else is a part: it contributes the dot
+product of the direction with what it wrote. Nothing is approximated; the parts sum to the logit.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def through_scale(parts: Parts, step: Step, direction_D: Array) -> None:
 
 
 def through_norm(parts: Parts, step: Step, direction_D: Array) -> None:
-    """A norm with its mean and scale held fixed: linear in what it reads, plus its shift."""
+    """A norm with its scale held fixed: linear in what it reads, plus its shift."""
     x_D, eps = numbers(parts.run, step.names["x"])[parts.at], step.attributes["eps"]
     inner_D = direction_D * numbers(parts.run, step.names["gain"])
     if step.operator.name == "layer_norm":

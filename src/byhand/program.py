@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from inspect import Parameter
 from math import prod
 from typing import Any, NamedTuple
 
@@ -144,6 +145,8 @@ class Program:
     def __call__(self, spec: str, operator: Operator, *reads: str | None, **attributes: Any) -> str:
         """Add a step and return its address. See the module's text for how reads are written."""
         address, _, axes = spec.partition(" ")
+        if len(reads) > len(operator.inputs):
+            raise InputError(f"{address}: {operator.name} cannot read {len(reads)} arrays ({operator.shapes})")
         named = tuple(self.declared(read) for read in reads)
         missing = (None,) * (len(operator.inputs) - len(named))
         settings = {key: value for key, value in operator.settings.items() if key not in attributes}
@@ -176,8 +179,13 @@ class Program:
             raise InputError(f"{step.address}: reads one value twice, which would leave its gradient ambiguous")
         if len(step.axes) != len(step.operator.outputs[0].axes):
             raise ShapeError(f"{step.address}: declared {step.axes}, but {step.operator.name} gives {step.operator.shapes}")
-        if step.address in self:
-            raise InputError(f"two steps are called {step.address}")
+        for name, value in step.attributes.items():
+            if name not in step.operator.settings or value is Parameter.empty:
+                wanted = ", ".join(step.operator.settings) or "none"
+                raise InputError(f"{step.address}: {name} is missing or unknown; {step.operator.name} takes: {wanted}")
+        for address in step.writes.values():
+            if address in self:
+                raise InputError(f"two steps are called {address}")
 
     # --- looking up -------------------------------------------------------------------------------------------
 

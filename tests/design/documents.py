@@ -53,3 +53,26 @@ def commands(text: str) -> set[str]:
     """The make commands that a page shows as code, such as ``make test``."""
     code = [token.content for token in tokens(text) if token.type in ("fence", "code_block", "code_inline")]
     return {f"make {name}" for piece in code for name in re.findall(r"^(?:\$ )?make ([a-z]+)", piece, re.MULTILINE)}
+
+
+# The file tree: a fenced block of `name   description` lines, two spaces deeper for each folder, folders ending in "/".
+
+
+def tree_block(page: str) -> str:
+    """The block that starts at src/byhand/."""
+    blocks = [fence.content for fence in fences(page) if fence.content.startswith("src/byhand/ ")]
+    assert len(blocks) == 1, f"one fenced block must start with src/byhand/, {len(blocks)} do"
+    return blocks[0]
+
+
+def listed(block: str) -> Iterator[str]:
+    """The path of every line; a line that is not well formed, or says nothing, is a failure."""
+    folders: list[str] = []
+    for line in filter(str.strip, block.splitlines()):
+        parts = re.fullmatch(r"((?:  )*)(\S+)  +\S.*", line)
+        assert parts, f"not an indented `name  description`: {line!r}"
+        depth = len(parts[1]) // 2
+        assert depth <= len(folders), f"deeper than the folder above it: {line!r}"
+        folders[depth:] = [parts[2]]
+        assert all(folder.endswith("/") for folder in folders[:-1]), f"its folder does not end in /: {line!r}"
+        yield "".join(folders)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from .documents import tokens
+from .documents import README, listed, tree_block
 from .tree import ROOT, SOURCE, modules
 
 # From the bottom up: a module imports only what stands before it. A folder is one layer; __init__ is the package.
@@ -19,27 +19,27 @@ LAYERS = [
     "errors",
     "shapes",
     "arithmetic",
-    "notation",
     "operators",
     "program",
     "families",
-    "inputs",
-    "changes",
-    "weights",
-    "tokenizer",
     "aliases",
     "addresses",
+    "changes",
+    "inputs",
+    "weights",
     "tensor",
-    "diff",
     "engines",
-    "setting",
     "memory",
+    "setting",
+    "notation",
     "explanation",
     "explain",
     "contributions",
-    "pseudocode",
+    "diff",
     "run",
+    "pseudocode",
     "generate",
+    "tokenizer",
     "model",
     "__init__",
     "cli",
@@ -169,10 +169,10 @@ def test_libraries_are_found_wherever_they_are_imported(tmp_path):
     assert libraries(planted) == {"numpy", "rich"}
 
 
-def test_the_guide_for_contributors_shows_the_same_layers():
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (block,) = [token.content for token in tokens(text) if token.type == "code_block"]
-    assert re.split(r"[\s·,]+", block.strip()) == [name for name in LAYERS if name != "__init__"]
+def test_the_readme_shows_the_layers_in_their_order():
+    paths = listed(tree_block(README.read_text(encoding="utf-8")))
+    entries = [Path(path).stem for path in paths if Path(path).parent == Path("src/byhand")]
+    assert [name for name in entries if name != "__init__"] == [name for name in LAYERS if name != "__init__"]
 
 
 PLANTED = {

@@ -1,13 +1,12 @@
 """The pages tell the truth: their code runs, their links lead somewhere, the file tree is the one on disk."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from .documents import README, commands, fences, links, pages, python_of
+from .documents import README, commands, links, listed, pages, python_of, tree_block
 from .tree import ROOT, run_script
 
 
@@ -17,29 +16,6 @@ def readme() -> str:
     return README.read_text(encoding="utf-8")
 
 
-# The file tree: a fenced block of `name   description` lines, two spaces deeper for each folder, folders ending in "/".
-
-
-def tree_block(page: str) -> str:
-    """The block that starts at src/byhand/."""
-    blocks = [fence.content for fence in fences(page) if fence.content.startswith("src/byhand/ ")]
-    assert len(blocks) == 1, f"one fenced block must start with src/byhand/, {len(blocks)} do"
-    return blocks[0]
-
-
-def listed(block: str) -> Iterator[str]:
-    """The path of every line; a line that is not well formed, or says nothing, is a failure."""
-    folders: list[str] = []
-    for line in filter(str.strip, block.splitlines()):
-        parts = re.fullmatch(r"((?:  )*)(\S+)  +\S.*", line)
-        assert parts, f"not an indented `name  description`: {line!r}"
-        depth = len(parts[1]) // 2
-        assert depth <= len(folders), f"deeper than the folder above it: {line!r}"
-        folders[depth:] = [parts[2]]
-        assert all(folder.endswith("/") for folder in folders[:-1]), f"its folder does not end in /: {line!r}"
-        yield "".join(folders)
-
-
 def on_disk(source: Path) -> set[str]:
     """Every file and folder below `source`, in the form of the tree; what Python writes there is not meant."""
     paths = [path for path in source.rglob("*") if "__pycache__" not in path.parts]
@@ -47,11 +23,11 @@ def on_disk(source: Path) -> set[str]:
 
 
 def tree_faults(block: str, root: Path) -> list[str]:
-    """Where the tree and the disk differ. The ``__init__.py`` of an inner folder may go under the folder's own line."""
+    """Where the tree and the disk differ. A folder's line may stand for its ``__init__.py`` too."""
     lines = list(listed(block))
     package = {line.removeprefix("src/byhand/") for line in lines if line.startswith("src/byhand/")} - {""}
     files = on_disk(root / "src" / "byhand")
-    unlisted = {name for name in files - package if not name.endswith("/__init__.py")}
+    unlisted = {name for name in files - package if Path(name).name != "__init__.py"}
     gone = [line for line in lines if not (root / line).exists() or (root / line).is_dir() != line.endswith("/")]
     return (
         [f"listed twice: {line}" for line in sorted(set(lines)) if lines.count(line) > 1]
@@ -66,7 +42,7 @@ def test_the_file_tree_is_the_one_on_disk(readme):
 
 GOOD_TREE = """\
 src/byhand/     the package
-  __init__.py   names
+  names.py      names
   cli/          commands
     tour.py     the tour
 examples/       lessons
@@ -85,7 +61,13 @@ examples/       lessons
     ],
 )
 def test_a_planted_difference_in_the_tree_is_found(tmp_path, old, new, fault):
-    for name in ("src/byhand/__init__.py", "src/byhand/cli/__init__.py", "src/byhand/cli/tour.py", "examples/a.py"):
+    for name in (
+        "src/byhand/__init__.py",
+        "src/byhand/names.py",
+        "src/byhand/cli/__init__.py",
+        "src/byhand/cli/tour.py",
+        "examples/a.py",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert tree_faults(GOOD_TREE.replace(old, new), tmp_path)[:1] == ([fault] if fault else [])

@@ -122,7 +122,7 @@ def backward(twin: Twin, run: Run, result: torch.Tensor) -> None:
     """Both backward passes: from the loss where there is one, else from the output with the same random cotangent."""
     if twin.of == "logits":
         # taken from the logits, because transformers' own loss goes through float32
-        targets = torch.from_numpy(run.look("targets")).reshape(-1)
+        targets = tensor(run.look("targets")).reshape(-1)
         loss = nn.functional.cross_entropy(result.reshape(-1, result.shape[-1]), targets, ignore_index=-1)
         twin.record("float64 loss", close(run.look("loss"), loss, LOGITS, "loss"))
         run.backward()

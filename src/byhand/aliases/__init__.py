@@ -1,7 +1,7 @@
 """Other projects' names for byhand's values: llm.c's, TransformerLens' and Hugging Face's.
 
-A name stands for a view: the values it reads, its axes, and how it is built from them. The three tables beside this file
-say which names there are; a name whose values a program does not have is no name there.
+A name stands for a view: the values it reads, its axes, and how it is built from them. The three tables beside this
+file say which names there are; a name whose values a program does not have is no name there.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def blocks_of(program: Program) -> list[dict[str, str]]:
     while f"blocks.{count}.out" in program:
         count += 1
     last = f"blocks.{count - 1}"
-    return [{"l": str(l), "before": f"blocks.{l - 1}" if l else "embed", "last": last} for l in range(count)]
+    return [{"l": str(i), "before": f"blocks.{i - 1}" if i else "embed", "last": last} for i in range(count)]
 
 
 def view(program: Program, recipe: Recipe, blocks: Sequence[dict[str, str]], stacked: bool = False) -> View | None:

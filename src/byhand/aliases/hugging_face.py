@@ -1,12 +1,13 @@
-"""Hugging Face's names: a module's name means its output (the first, where it gives several), a parameter's name its array.
+"""Hugging Face's names: a module's name means its output (the first of several), a parameter's name its array.
 
-Arrays have the shapes of transformers' own: projections with heads side by side, matrices stored as there, which is input
-first in GPT-2 and output first in Llama and BERT. Names work with and without the model's prefix (``transformer.``,
-``model.``, ``bert.``), except that llm.c's `wte` and `wpe` mean the parameters. Dropouts, which change nothing, have no names.
-Llama's queries and keys stand in Hugging Face's rotary order, also when the weights here are in Meta's.
+Arrays have the shapes of transformers' own: projections with heads side by side, matrices stored as there, which is
+input first in GPT-2 and output first in Llama and BERT. Names work with and without the model's prefix
+(``transformer.``, ``model.``, ``bert.``), except that `wte` and `wpe` alone mean llm.c's parameters. Dropouts, which
+change nothing, have no names, but for the one behind GPT-2's embedding. Llama's queries and keys stand in Hugging
+Face's rotary order, also when the weights here are in Meta's.
 """
 
-from byhand.aliases.recipe import Table, beside, first_position, joined, paired_last, row, same, turned
+from byhand.aliases.recipe import Array, Make, Table, beside, first_position, joined, paired_last, row, same, turned
 
 AT, ATTN, MLP = "blocks.{l}", "blocks.{l}.attn", "blocks.{l}.mlp"
 QKV = (f"{ATTN}.q", f"{ATTN}.k", f"{ATTN}.v")
@@ -18,13 +19,14 @@ def layer_norm(name: str, result: str, weights: str) -> Table:
 
 def linear(name: str, result: str, weights: str, axes: str) -> Table:
     """A torch Linear whose output is one of byhand's values; axes: of its matrix, output first."""
-    return {name: result, f"{name}.weight": row(turned(same), axes, f"{weights}.weight"), f"{name}.bias": f"{weights}.bias"}
+    weight = row(turned(same), axes, f"{weights}.weight")
+    return {name: result, f"{name}.weight": weight, f"{name}.bias": f"{weights}.bias"}
 
 
-def projection(name: str, value: str, order=same) -> Table:
+def projection(name: str, value: str, order: Make = same) -> Table:
     """A torch Linear that gives all heads side by side; order: of the features inside a head."""
 
-    def flat(array):
+    def flat(array: Array) -> Array:
         return beside(order(array))
 
     return {
@@ -74,7 +76,7 @@ GPT2: Table = {
 M = "model.layers.{l}"
 
 
-def llama(order=same) -> Table:
+def llama(order: Make = same) -> Table:
     """Llama's names; order: from the layout of the queries and keys here to Hugging Face's."""
     return {
         "model.embed_tokens": "embed.out",

@@ -5,11 +5,11 @@ matrix stands with its output first. Three things differ from the buffers of a r
 
 - `preatt` holds the raw score of every pair; llm.c never writes those above the diagonal.
 - `att` is exactly zero above the diagonal, as in llm.c, but because exp(-inf) is.
-- `losses` is 0 where nothing is to be predicted (the last position when a text predicts itself); llm.c is given a target
-  for every position. Its `wte`, `logits` and `probs` may be padded to a rounder vocabulary; these never are.
+- `losses` is 0 where nothing is to be predicted (the last position when a text predicts itself); llm.c is given a
+  target for every position. Its `wte`, `logits` and `probs` may be padded to a rounder vocabulary; these never are.
 
-Other families have a name where the value means the same there. In a family that normalizes after adding, `residual3` is
-the sum before the second norm and `ln2` its result.
+Other families have a name where the value means the same there. In a family that normalizes after adding, `residual3`
+is the sum before the second norm and `ln2` its result.
 """
 
 from byhand.aliases.recipe import Table, beside, joined, row, same, turned

@@ -1,7 +1,7 @@
 """How another project's array is made from byhand's values: which it reads, how they are rearranged, the result's axes.
 
-byhand keeps every head on its own axis and gives q, k and v an array each. Others lay heads side by side, put q, k and v
-into one array, or store a matrix with its output first. `D` then stands for whatever lies side by side on one axis.
+byhand keeps every head on its own axis and gives q, k and v an array each. Others lay heads side by side, put q, k
+and v into one array, or store a matrix with its output first. `D` then stands for whatever lies side by side.
 """
 
 from __future__ import annotations
@@ -85,4 +85,3 @@ def unit(x_BTD: Array, rstd_BT: Array) -> Array:
 def inverse(rstd_BT: Array) -> Array:
     """What a norm divides by, [B, T, 1]."""
     return 1 / rstd_BT[..., None]
-

@@ -1,11 +1,13 @@
 """TransformerLens' names of hook points, with its axes: batch, position, head, head width.
 
-`attn.hook_attn_scores` are the masked scores. `hook_normalized` is the norm before its gain and shift, and `hook_out` after
-them; `hook_scale` is what the norm divides by. Llama's queries and keys stand in Hugging Face's rotary order, also
-when the weights here are in Meta's. All values are those of weights as stored, which TransformerLens calls "no processing".
+`attn.hook_attn_scores` are the masked scores. `hook_normalized` is the norm before its gain and shift, and `hook_out`
+after them; `hook_scale` is what the norm divides by. Llama's queries and keys stand in Hugging Face's rotary order,
+also when the weights here are in Meta's. All values are those of the weights as stored, without the processing
+(folding, centring) that TransformerLens can do first. Its version 4.3 then gives the same for GPT-2 and Llama.
 
-Of BERT only those names are here that mean the same in all its versions: before version 4 `hook_attn_out`,
-`hook_resid_mid` and `hook_resid_post` were taken before the layer norm that follows, and since then after it.
+Of BERT only those names are here that mean the same in all its versions: up to version 3 `hook_attn_out`,
+`hook_resid_mid` and `hook_resid_post` were taken before the layer norm that follows, since 4 after it, and the scores
+are not the same either.
 """
 
 from byhand.aliases.recipe import (
@@ -24,12 +26,12 @@ HEADS: Table = {
     f"{ATTN}.hook_q": f"{ATTN}.q",
     f"{ATTN}.hook_k": f"{ATTN}.k",
     f"{ATTN}.hook_v": f"{ATTN}.v",
-    f"{ATTN}.hook_attn_scores": f"{ATTN}.masked",
     f"{ATTN}.hook_pattern": f"{ATTN}.weights",
     f"{ATTN}.hook_z": f"{ATTN}.heads",
     f"{AT}.hook_resid_pre": "{before}.out",
     f"{AT}.hook_mlp_out": f"{AT}.mlp.out",
 }
+SCORES: Table = {f"{ATTN}.hook_attn_scores": f"{ATTN}.masked"}
 STREAM: Table = {
     f"{AT}.hook_attn_out": f"{ATTN}.out",
     f"{AT}.hook_resid_mid": f"{AT}.mid",
@@ -77,12 +79,12 @@ def norms(centred: bool) -> Table:
 
 AFTER: Table = {**norm(f"{AT}.ln1", f"{AT}.norm1.out", f"{AT}.mid"), **norm(f"{AT}.ln2", f"{AT}.out", f"{AT}.sum")}
 
-LLAMA = (HEADS, STREAM, GATED, norms(centred=False))
+LLAMA = (HEADS, SCORES, STREAM, GATED, norms(centred=False))
 TABLES: dict[str, tuple[Table, ...]] = {
-    "gpt2": (POSITIONS, HEADS, STREAM, FEED_FORWARD, norms(centred=True)),
+    "gpt2": (POSITIONS, HEADS, SCORES, STREAM, FEED_FORWARD, norms(centred=True)),
     "llama": LLAMA,
     "llama, pairs": (*LLAMA, PAIRS),
     "bert": (BERT, HEADS, FEED_FORWARD, AFTER),
-    "original": (HEADS, FEED_FORWARD, AFTER),
-    "handmade": (POSITIONS, HEADS, STREAM),
+    "original": (HEADS, SCORES, FEED_FORWARD, AFTER),
+    "handmade": (POSITIONS, HEADS, SCORES, STREAM),
 }

@@ -111,7 +111,7 @@ class Change:
     value: float
 
 
-PLACE = re.compile(r"(?P<address>[^\[\]=*+\s]+)(?:\[(?P<inside>[^\[\]]*)\])?")
+PLACE = re.compile(r"(?P<address>[\w.:@]+)(?:\[(?P<inside>[^\[\]]*)\])?")
 EDIT = re.compile(rf"(?P<place>{PLACE.pattern})\s*(?P<sign>[*+]?)=\s*(?P<value>.+)")
 SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(?::(-?\d+))?")
 ACTIONS = {"": "set", "*": "scale", "+": "add"}

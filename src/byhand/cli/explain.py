@@ -143,7 +143,9 @@ def print_explanation(each: Explanation, run: Run, most: int | None, digits: int
     if each.note:
         show.write(f"edited: {each.note}")
     if not each.operands and not each.working:
-        return show.write("set by an edit" if each.operator == "edit" else LEAF.get(each.kind, "made from settings alone"))
+        return show.write(
+            "set by an edit" if each.operator == "edit" else LEAF.get(each.kind, "made from settings alone")
+        )
     if each.working:
         section("on the way")
         for way in each.working[:most]:

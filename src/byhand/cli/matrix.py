@@ -22,25 +22,39 @@ GAP, DOTS = -1, "..."
 
 
 class Names(NamedTuple):
-    """The labels along the axes, by letter."""
+    """What stands along the axes: tokens and other names by letter, and by axis the places that a slice took."""
 
-    tokens: dict[str, list[str]]
+    tokens: Mapping[str, Sequence[str]]
     columns: Mapping[str, Sequence[str]]
-
-    def column(self, letter: str, place: int) -> str:
-        if letter in self.columns:
-            return token_name(self.columns[letter][place])
-        return token_name(self.tokens[letter][place]) if letter in self.tokens else str(place)
-
-    def row(self, letter: str, place: int) -> str:
-        if letter in self.tokens:
-            return f"{place} {token_name(self.tokens[letter][place])}"
-        return self.column(letter, place)
+    places: Sequence[range]
 
 
-def names(tensor: Tensor, columns: Mapping[str, Sequence[str]] | None = None) -> Names:
-    """The tokens along position axes, and the caller's names along others."""
-    return Names(dict(tensor.labels), columns or {})
+def names(
+    tensor: Tensor, columns: Mapping[str, Sequence[str]] | None = None, places: Sequence[range] | None = None
+) -> Names:
+    """The tokens along position axes, the caller's names along others, and which places these are of the whole."""
+    return Names(tensor.labels, columns or {}, places or [range(size) for size in tensor.shape])
+
+
+class Axis(NamedTuple):
+    """One axis of a matrix: its letter, and by place along it the number it has in the whole and its name."""
+
+    letter: str
+    numbers: Sequence[int]
+    tokens: Sequence[str] = ()
+    words: Sequence[str] = ()
+
+    def word(self, i: int) -> str:
+        """What a column is called: its token, its name, or its number."""
+        if self.letter == "1":
+            return ""
+        if self.words:
+            return token_name(self.words[self.numbers[i]])
+        return token_name(self.tokens[i]) if self.tokens else str(self.numbers[i])
+
+    def numbered(self, i: int) -> str:
+        """What a row is called: a position has its number before the token."""
+        return f"{self.numbers[i]} {self.word(i)}" if self.tokens else self.word(i)
 
 
 def grids(tensor: Tensor, labels: Names, width: int, whole: bool = False) -> list[RenderableType]:
@@ -58,24 +72,27 @@ def grids(tensor: Tensor, labels: Names, width: int, whole: bool = False) -> lis
     made: list[RenderableType] = []
     for place, each in zip(places, texts, strict=True):
         if place:
-            names = (f"{letter}={labels.row(letter, i)}" for letter, i in zip(axes, place, strict=False))
-            made.append(Text(", ".join(names), style="dim"))
-        made += Matrix(each, axes[-2:], *kept, labels).tables(width, whole)
+            chosen = (f"{axis.letter}={axis.numbered(i)}" for axis, i in zip(axes, place, strict=False))
+            made.append(Text(", ".join(chosen), style="dim"))
+        made += Matrix(each, axes[-2], axes[-1], *kept).tables(width, whole)
     if len(places) < count:
         made.append(Text(f"... {count - len(places)} more; choose with an index", style="dim"))
     return made
 
 
-def squeezed(tensor: Tensor, labels: Names) -> tuple[Array, str]:
+def squeezed(tensor: Tensor, labels: Names) -> tuple[Array, list[Axis]]:
     """The array with at least two axes, without those of size one; positions go down, anything else across."""
-    keep = [i for i, size in enumerate(tensor.shape) if size > 1]
-    axes = "".join(tensor.axes[i] for i in keep)
-    array = tensor.array.reshape([tensor.shape[i] for i in keep])
-    if len(axes) == 1 and axes in labels.tokens:
-        return array[:, None], f"{axes}1"
-    if len(axes) < 2:
-        return array.reshape(1, -1), f"1{axes or '1'}"
-    return array, axes
+    every = zip(tensor.axes, labels.places, tensor.shape, strict=True)
+    axes = [
+        Axis(letter, places, labels.tokens.get(letter, ()), labels.columns.get(letter, ()))
+        for letter, places, size in every
+        if size > 1
+    ]
+    array = tensor.array.reshape([len(axis.numbers) for axis in axes])
+    alone = Axis("1", range(1))
+    if len(axes) == 1 and axes[0].tokens:
+        return array[:, None], [*axes, alone]
+    return (array, axes) if len(axes) > 1 else (array.reshape(1, -1), [alone, *(axes or [alone])])
 
 
 def picked(size: int, most: int) -> list[int]:
@@ -84,18 +101,18 @@ def picked(size: int, most: int) -> list[int]:
 
 
 class Matrix(NamedTuple):
-    """The cells of one matrix, and which rows and columns of the value they are."""
+    """The cells of one matrix, its axes, and which places along them the cells are."""
 
     texts: Array
-    axes: str
+    down: Axis
+    across: Axis
     rows: list[int]
     columns: list[int]
-    labels: Names
 
     def tables(self, width: int, whole: bool) -> list[Table]:
         """The matrix as one table; when whole and too wide, as several below each other."""
-        heads = ["" if self.axes[0] == "1" else self.labels.row(self.axes[0], i) for i in self.rows]
-        tops = ["" if self.axes[1] == "1" else self.labels.column(self.axes[1], i) for i in self.columns]
+        heads = [self.down.numbered(i) for i in self.rows]
+        tops = [self.across.word(i) for i in self.columns]
         widths = [max(len(top), *map(len, column)) + 1 for top, column in zip(tops, self.texts.T, strict=True)]
         room = max(width - max(map(len, heads)), max(widths))
         return [self.table(heads, tops, chosen) for chosen in chunks(widths, room, whole)]

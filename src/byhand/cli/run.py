@@ -19,7 +19,7 @@ from byhand.cli import show
 from byhand.cli.arguments import Start
 from byhand.cli.changed import print_diff
 from byhand.cli.figures import scalar, summary, token_name
-from byhand.cli.starting import changes, edited, given_text, start
+from byhand.cli.starting import changes, edited, start, texts
 from byhand.errors import InputError
 from byhand.inputs import NO_TARGET
 from byhand.memory import size
@@ -32,7 +32,7 @@ EXAMPLES = (
     'run aab aab --edit "blocks.0.attn.v.weight[5,0,7]=0"',
     'run original-tiny "Hello" --source "Bonjour" --top 5',
 )
-FEW = ("logits", "probs", "losses", "loss")
+ANSWERS = ("logits", "probs")
 SMALL_VOCABULARY = 4  # up to here every token has its columns
 
 
@@ -74,7 +74,7 @@ def kept(asked: Asked) -> str | list[str]:
     """What to keep: what was asked for, all that an edit could change, or just the answers."""
     if asked.keep or not asked.edit:
         program = byhand.load(asked.model).program_with(targets=True)
-        return [*asked.keep, *(address for address in FEW[:2] if address in program)] or [program.steps[-1].address]
+        return [*asked.keep, *(address for address in ANSWERS if address in program)] or [program.steps[-1].address]
     return "all"
 
 
@@ -85,16 +85,11 @@ def generate(asked: Asked) -> None:
     """Print the text and then, piece by piece, how the model continues it."""
     if asked.generate is None or asked.generate < 0:
         raise InputError(f"--generate is {asked.generate}; give 0 or more")
+    for option, given in (("--loss", asked.loss), ("--keep", asked.keep), ("--targets", asked.targets)):
+        if given:
+            raise InputError(f"--generate only continues the text; leave out {option}")
     model = byhand.load(asked.model, seed=asked.seed)
-    text = given_text(model, asked.text, asked.ids, "TEXT", "--ids")
-    source = given_text(
-        model,
-        asked.source,
-        asked.source_ids,
-        "--source",
-        "--source-ids",
-        needed="source.tokens" in model.program.inputs,
-    )
+    text, source = texts(asked, model, asked.text, "TEXT")
     if asked.engine not in models.ENGINES:
         raise InputError(f"no engine {asked.engine!r}; there are: {', '.join(models.ENGINES)}")
     model = with_edits(model, asked.edit)

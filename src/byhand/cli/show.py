@@ -15,6 +15,7 @@ from textwrap import wrap
 from typing import Any, NoReturn
 
 import numpy as np
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
@@ -74,20 +75,26 @@ def dim(text: str) -> Text:
 def table(columns: Mapping[str, str], rows: Sequence[Any], margin: int = 0) -> Group:
     """A quiet table, set in by a margin. columns: heading and how its cells are set, "left" or "right".
 
-    A row is a list of cells, or anything else that is printed, across all columns. Nothing is ever cut off.
+    A row is a list or tuple of cells, or anything else that is printed, across all columns. Nothing is ever cut off.
     """
     head: Cells = [dim(name) for name in columns]
-    cells = [head, *(row for row in rows if isinstance(row, list))]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells = [head, *(row for row in rows if isinstance(row, list | tuple))]
+    widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
     right = [side == "right" for side in columns.values()]
-    return Group(*(aligned(row, widths, right, margin) if isinstance(row, list) else row for row in (head, *rows)))
+    lines = (aligned(row, widths, right, margin) if isinstance(row, list | tuple) else row for row in (head, *rows))
+    return Group(*lines)
+
+
+def width_of(cell: str | Text) -> int:
+    """Columns on the terminal, where some letters take two."""
+    return cell.cell_len if isinstance(cell, Text) else cell_len(cell)
 
 
 def aligned(cells: Cells, widths: Sequence[int], right: Sequence[bool], margin: int) -> Text:
     """One row of a table."""
     line = Text(" " * margin)
     for cell, width, to_the_right in zip(cells, widths, right, strict=True):
-        blanks = " " * (width - len(cell))
+        blanks = " " * (width - width_of(cell))
         line.append_text(Text.assemble(blanks, cell, "  ") if to_the_right else Text.assemble(cell, blanks, "  "))
     line.rstrip()
     return line

@@ -39,21 +39,22 @@ def tokens_of(model: Model) -> Token:
 def start(asked: Start, text: str | None, keep: Keep = "all", word: str = "TEXT") -> tuple[Model, Run]:
     """The model and its run, without the edits. word: what the text is called in an error. Raises ByhandError."""
     model = byhand.load(asked.model, seed=asked.seed)
-    given = given_text(model, text, asked.ids, word, "--ids")
-    source = given_text(
-        model,
-        asked.source,
-        asked.source_ids,
-        "--source",
-        "--source-ids",
-        needed="source.tokens" in model.program.inputs,
-    )
+    given, source = texts(asked, model, text, word)
     targets = None if asked.targets is None else [ids(asked.targets, "--targets")]
     with progress(f"running {model.name}", len(model.program)) as tick:
         run = model.run(
             given, source=source, targets=targets, dtype=asked.dtype, engine=asked.engine, keep=keep, progress=tick
         )
     return model, run
+
+
+def texts(asked: Start, model: Model, text: str | None, word: str) -> tuple[Any, Any]:
+    """The text, and the one to translate, each as text or as ids. Raises InputError."""
+    translates = "source.tokens" in model.program.inputs
+    return (
+        given_text(model, text, asked.ids, word, "--ids"),
+        given_text(model, asked.source, asked.source_ids, "--source", "--source-ids", needed=translates),
+    )
 
 
 def given_text(model: Model, text: str | None, listed: str | None, word: str, option: str, needed: bool = True) -> Any:
@@ -93,15 +94,18 @@ def placed(model: Model, text: str) -> Place:
     return place(text, tokens_of(model))
 
 
-def part_of(run: Run, at: Place) -> Tensor:
-    """A part of a value, under its name with the index. Raises AddressError outside the array."""
+def part_of(run: Run, at: Place) -> tuple[Tensor, list[range]]:
+    """A part of a value, under its name with the index, and the places it has along each axis that is left.
+
+    Raises AddressError outside the array.
+    """
     tensor = run[at.address]
     if at.index is None:
         full = pick(tensor.axes, tensor.shape, at.choice, at.address)
     else:
         full = part(tensor.axes, tensor.shape, at.index, at.address)
-    chosen = tensor[full] if full else tensor
-    return replace(chosen, address=f"{at.address}{shown(full)}")
+    places = [range(size)[i] for i, size in zip(full, tensor.shape, strict=True) if isinstance(i, slice)]
+    return replace(tensor[full] if full else tensor, address=f"{at.address}{shown(full)}"), places
 
 
 def read_token(model: Model, text: str) -> int:

@@ -53,6 +53,7 @@ class Value(NamedTuple):
     name: str
     tensor: Tensor
     whole: bool
+    places: list[range] | None = None
 
 
 def command(asked: Asked) -> None:
@@ -93,8 +94,8 @@ def chosen(model: Model, run: Run, words: list[str]) -> list[Value]:
 def meant(model: Model, run: Run, word: str) -> list[Value]:
     """The values that one address, alias, pattern or slice means. Raises AddressError for none."""
     if "[" in word:
-        tensor = part_of(run, placed(model, word))
-        return [Value(tensor.address, tensor, True)]
+        tensor, places = part_of(run, placed(model, word))
+        return [Value(tensor.address, tensor, True, places)]
     if "*" not in word and "?" not in word:
         return [Value(word, run[word], True)]
     addresses = [f"d:{a}" for a in run.grad] if word.startswith("d:") else run.program.addresses
@@ -171,7 +172,7 @@ def first_numbers(values: list[Value], room: int) -> list[str]:
 
 def print_numbers(run: Run, each: Value) -> None:
     tensor = each.tensor
-    labels = names(tensor, vocabulary(run))
+    labels = names(tensor, vocabulary(run), each.places)
     heading = Text.assemble((each.name, "bold"), (f"  {sizes(tensor.axes, tensor.shape)}  {tensor.dtype.name}", "dim"))
     show.write(heading, *grids(tensor, labels, show.console().width, whole="[" in each.name))
 

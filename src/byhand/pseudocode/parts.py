@@ -42,7 +42,7 @@ def backward(program: Program, part: str, steps: Iterable[BackwardStep]) -> list
 
 
 def differentiated(program: Program, part: str) -> tuple[str, list[BackwardStep]]:
-    """The backward steps of a part and what their gradients are of: the program's result, or what comes last in the part.
+    """What is differentiated, the result of the program or what comes last in the part, and the part's backward steps.
 
     Raises AddressError when the part is unknown or depends on no weight.
     """

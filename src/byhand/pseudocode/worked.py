@@ -225,10 +225,12 @@ class Elements(Listed):
         note, stored, address = reason(self.unit, node), None, self.address
         if address:
             stored = self.closure.look(address)[index].item()
-            edited = any(edit.address == address for edit in self.closure.run.edits)
-            note += ["edited"] * (edited and stored != node.value)
+            edits = (edit for edit in self.closure.run.edits if edit.address == address)
+            note += ["edited"] * any(edit.covers(index, self.mask.shape) for edit in edits)
         else:
-            address = f"{self.unit.made.address.removesuffix('.out')}.{self.name}"
+            made = self.unit.made
+            step = made if isinstance(made, Step) else made.step
+            address = f"{step.address.removesuffix('.out')}.{self.name}" if step else self.name
         writing = self.closure.writing
         return Number(address, self.address or self.name, index, node, node.value, stored, ", ".join(note), writing)
 

@@ -1,0 +1,134 @@
+"""What all commands do alike: help, the version, colours, a closed pipe, Ctrl-C, progress."""
+
+import io
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import byhand as package
+from byhand.cli import app, explain, models, pseudocode, run, starting, tour, trace
+
+MODULES = {"tour": tour, "models": models, "run": run, "trace": trace, "explain": explain, "pseudocode": pseudocode}
+EXAMPLES = [example for module in MODULES.values() for example in module.EXAMPLES]
+BYHAND = (sys.executable, "-m", "byhand.cli")
+
+
+def test_every_command_is_tested_here():
+    assert [command.name for command in app.registered_commands] == list(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_help_has_examples(byhand, name):
+    answer = byhand(name, "--help")
+    assert answer.out == byhand(name, "-h").out
+    assert max(map(len, answer.lines)) <= 100
+    for example in MODULES[name].EXAMPLES:
+        assert f"    byhand {example}" in answer.lines
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_work(byhand, monkeypatch, tmp_path, example):
+    words = [word.replace("/tmp/", f"{tmp_path}/") for word in shlex.split(example)]
+    answer = byhand(*words)
+    assert answer.out and not answer.err
+    if "--markdown" not in words:
+        assert byhand(*words, "--json").data
+
+
+def test_the_version(byhand):
+    assert byhand("--version").out == f"byhand {package.__version__}\n"
+
+
+def test_colours_only_where_they_are_wanted(byhand, monkeypatch):
+    assert "\x1b" not in byhand("tour").out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[1m" in byhand("tour").out
+    assert "\x1b" not in byhand("tour", "--json").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in byhand("tour").out
+
+
+def test_ctrl_c_is_one_line(byhand, monkeypatch):
+    def interrupted(*words, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(starting.byhand, "load", interrupted)
+    answer = byhand("run", "aab", "aab", code=130)
+    assert (answer.out, answer.err) == ("", "byhand: stopped\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("patience", "shown"), [(0.0, True), (60.0, False)])
+def test_progress_is_shown_to_those_who_wait(monkeypatch, patience, shown):
+    monkeypatch.setattr(starting, "PATIENCE", patience)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    step = package.load("aab").program.steps[4]
+    with starting.progress("running aab", 14) as tick:
+        tick(step)
+        time.sleep(0.3)
+    assert ("running aab: blocks.0.attn.k" in sys.stderr.getvalue()) is shown
+
+
+def test_progress_is_no_business_of_a_file(monkeypatch):
+    monkeypatch.setattr(starting, "PATIENCE", 0.0)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with starting.progress("running aab"):
+        time.sleep(0.1)
+    assert sys.stderr.getvalue() == ""
+
+
+# --- as a process of its own ------------------------------------------------------------------------------------
+
+
+def started(*words: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "COLUMNS": "80", "PYTHONWARNINGS": "error"}
+    return subprocess.Popen([*BYHAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+
+
+@pytest.mark.parametrize("words", [("models", "llama3.1-405b", "--all"), ("models", "llama3.1-405b", "--json")])
+def test_a_closed_pipe_ends_quietly(words):
+    with started(*words) as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_a_full_disk_is_one_line():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*BYHAND, "models"], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert done.stderr.startswith(b"byhand: error: cannot write the answer: ")
+
+
+def test_an_interrupt_from_outside():
+    words = ("explain", "gpt2-tiny", "Hello", "loss", "--depth", "100", "--terms", "all")
+    with started(*words) as process:
+        time.sleep(2.0)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, b"", b"byhand: stopped\n")
+
+
+def test_a_terminal_that_knows_only_ascii():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "80"}
+    done = subprocess.run([*BYHAND, "tour"], capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"`-- token.weight[1,6] = 1" in done.stdout
+
+
+def test_starting_loads_nothing_heavy():
+    code = "import byhand.cli, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "numba", "transformers", "tokenizers", "scipy", "pydantic", "rich.progress"} & set(loaded)
