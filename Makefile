@@ -48,7 +48,7 @@ if ! $(1)/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 
 		"$$python" -c 'import ensurepip, venv' 2>/dev/null && { able=$$python; break; }; \
 	done; \
 	if [ -z "$$fitting" ]; then \
-		echo "byhand needs Python 3.11 or newer; none of these is: $(PYTHON). Name one: make PYTHON=/path/to/python3" >&2; exit 1; \
+		echo "byhand needs Python 3.11 or newer; none of these is: $(PYTHON). Name one with PYTHON=..." >&2; exit 1; \
 	elif [ -z "$$able" ]; then \
 		echo "$$fitting cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; \
 	fi; \

@@ -61,7 +61,9 @@ def run(name: str, dtype: str = "float64") -> Run:
     return made
 
 
-def independent(program: Program, weights: Mapping[str, Array], inputs: Mapping[str, Array], patch: Patch) -> dict[str, Array]:
+def independent(
+    program: Program, weights: Mapping[str, Array], inputs: Mapping[str, Array], patch: Patch
+) -> dict[str, Array]:
     """All values of a program in float64, by a loop of its own; patch may replace each array as it comes.
 
     Arrays lie in C order, as in the reference engine: sums over other orders end in other last bits.
@@ -69,7 +71,9 @@ def independent(program: Program, weights: Mapping[str, Array], inputs: Mapping[
     values: dict[str, Array] = {}
     for given in (inputs, weights):
         for address, array in given.items():
-            values[address] = patch(address, array if array.dtype.kind in "iub" else array.astype(np.float64, order="C"))
+            values[address] = patch(
+                address, array if array.dtype.kind in "iub" else array.astype(np.float64, order="C")
+            )
     for step in program.steps:
         arrays = [None if read is None else values[read] for read in step.reads]
         inside = {"rounded": lambda array: array} if step.operator.rounds_inside else {}

@@ -12,7 +12,7 @@ LINEAR = ("add", "scale", "unembed", "layer_norm", "rms_norm")
 
 
 def check_sums(of):
-    B, T, V = of.look("logits").shape
+    _, T, V = of.look("logits").shape
     for position in range(T):
         for token in range(0, V, 7):
             split = of.split(token, position)
@@ -28,14 +28,15 @@ def test_the_parts_sum_to_the_logit(name):
 @pytest.mark.parametrize("name", WITH_LOGITS)
 def test_they_sum_after_edits_too(name):
     of = run(name)
-    stream = next(step.reads[0] for step in reversed(of.program.steps) if step.operator.name == "unembed")
+    stream = next(step.names["x"] for step in of.program.steps if step.operator.name == "unembed")
     inner = next(step for step in of.program if step.operator.name == "add" and step.address.startswith("blocks"))
+    before, added = inner.names["x"], inner.address
     for edited in (
         of.edit("token.weight", token=41 if "aab" not in name else 1, scale=1.5),
         of.edit("blocks.0.attn.heads", head=0, position=1, zero=True),
         of.edit("blocks.0.attn.out", position=2, add=0.5),
-        of.edit(inner.address, position=-1, scale=0.3),
-        of.edit(inner.reads[0], position=3, set=0.25),
+        of.edit(added, position=-1, scale=0.3),
+        of.edit(before, position=3, set=0.25),
         of.edit(stream, position=slice(1, 3), add=1.0),
         of.edit("logits", token=0, position=2, set=9.0),
     ):
@@ -159,7 +160,7 @@ def test_a_model_without_logits():
 
     config = bert.Config(layers=1, width=8, heads=2, hidden=8, vocabulary=9, masked_lm=False)
     of = Model("sentence", bert, config, random(bert.program(config), 0)).run([1, 2])
-    with pytest.raises(InputError, match="bert has no logits to split; it stops at pooler.out"):
+    with pytest.raises(InputError, match=r"bert has no logits to split; it stops at pooler.out"):
         of.split(1)
 
 

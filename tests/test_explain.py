@@ -7,20 +7,22 @@ from random import Random
 
 import numpy as np
 import pytest
-from . import small_models
-from .small_models import TEXTS, fresh, model, same_bits
 
 from byhand.addresses import base
 from byhand.errors import AddressError, InputError
-from byhand.explanation import Explanation, ulps
+from byhand.explanation import Explanation, Values, ulps
 from byhand.families import FAMILIES
 from byhand.program import Program
 
+from . import small_models
+from .small_models import TEXTS, fresh, model
+
 NAMES = {**vars(math), "inf": math.inf}
-# |stored - recomputed| in units of roundoff times the sum of the terms' sizes. In float64 the recomputed value is exact to
-# half a unit, a term takes a handful of roundings, and NumPy and BLAS add in blocks, so that n terms meet about log2(n)
-# more. float32: the same, and a factor such as 1 + erf(x) may have lost digits that no term shows. bfloat16: computed in
-# float32, so only what is rounded to bfloat16 counts: the result, and up to three numbers inside an operator.
+# |stored - recomputed| in units of roundoff times the sum of the terms' sizes. In float64 the recomputed value is exact
+# to half a unit, a term takes a handful of roundings, and NumPy and BLAS add in blocks, so that n terms meet about
+# log2(n) more (7 were the most seen). float32: the same, and a factor such as 1 + erf(x) may have lost digits that no
+# term shows. bfloat16: computed in float32, so what is rounded to bfloat16 counts: the result, and up to three numbers
+# inside an operator.
 ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8}
 UNITS = {"float64": 16, "float32": 64, "bfloat16": 4}
 UNDERFLOW = {"float64": 2.0**-1022, "float32": 2.0**-126, "bfloat16": 2.0**-126}
@@ -66,10 +68,15 @@ def close(one: float, other: float) -> bool:
     return one == other or abs(one - other) <= 1e-12 * max(1.0, abs(other))
 
 
+def held_by(each: Explanation) -> Values:
+    assert each.run is not None
+    return each.run
+
+
 def check_links(each: Explanation) -> None:
     """Every operand is the very element at its address."""
     for operand in [*each.operands, *(link for term in each.terms for link in term.operands if link.kind != "working")]:
-        there = each.run.look(operand.address)[operand.index].item()
+        there = held_by(each).look(operand.address)[operand.index].item()
         assert type(there) is type(operand.value)
         assert np.array(there).tobytes() == np.array(operand.value).tobytes(), (each.address, operand)
         assert operand.kind in ("weight", "input", "value", "gradient", "start")
@@ -78,7 +85,7 @@ def check_links(each: Explanation) -> None:
 
 def check_stored(each: Explanation) -> None:
     """What the run holds is the recomputed value but for the rounding of its dtype."""
-    assert each.stored == each.run.look(each.address)[each.index].item()
+    assert each.stored == held_by(each).look(each.address)[each.index].item()
     assert each.ulp == ulps(each.stored, each.value, each.dtype)
     if each.stored != each.value:
         size = math.fsum(abs(term.value) for term in each.terms)
@@ -127,7 +134,9 @@ def test_every_operator_with_a_gradient_was_explained_backward():
 def test_gradients_of_other_numbers_than_the_loss(of):
     run = fresh("bert-tiny")
     run.backward(of, (0, 0, 3))
-    for address in ("pooler.first", "pooler.pre", "blocks.1.out") if of == "pooler.out" else ("logits", "final_norm.out"):
+    for address in (
+        ("pooler.first", "pooler.pre", "blocks.1.out") if of == "pooler.out" else ("logits", "final_norm.out")
+    ):
         for index in np.ndindex(1, 1, 20):
             each = run.explain(f"d:{address}", index)
             check_terms(each)
@@ -167,7 +176,13 @@ def test_following_every_operand_of_aab_ends_in_what_was_given(address, index):
         check_terms(each)
         check_links(each)
     # a value without operands is made of constants alone: a hidden score is its step's fill
-    assert {each.operator for each in leaves} <= {"", "mask", "mask backward", "lookup backward", "cross_entropy backward"}
+    assert {each.operator for each in leaves} <= {
+        "",
+        "mask",
+        "mask backward",
+        "lookup backward",
+        "cross_entropy backward",
+    }
     token_ids = {each.index: each.stored for each in leaves if each.address == "tokens"}
     assert token_ids == {(0, 0): 0, (0, 1): 0, (0, 2): 1}
 
@@ -231,7 +246,9 @@ def test_ulps():
 
 def test_which_number_must_be_said():
     run = small_models.run("gpt2-tiny")
-    with pytest.raises(InputError, match=r"logits has axes BTV and shape \(1, 5, 96\): say which T .*, V \(vocabulary\)"):
+    with pytest.raises(
+        InputError, match=r"logits has axes BTV and shape \(1, 5, 96\): say which T .*, V \(vocabulary\)"
+    ):
         run.explain("logits")
     with pytest.raises(AddressError, match=r"logits, axis V: index 96 is out of range; there are 96, so 0 … 95"):
         run.explain("logits", (0, 0, 96))
@@ -257,7 +274,9 @@ def test_heads_add_up_to_an_output_projection(name):
             by_head = explanation.by("H")
             for head in range(4):
                 assert abs(by_head.pop(f"H={head}") - each_BTHD[(*index[:2], head, index[2])]) < 1e-14
-            assert by_head == ({f"{address}.bias": run.look(f"{address}.bias")[index[2]]} if name == "gpt2-tiny" else {})
+            assert by_head == (
+                {f"{address}.bias": run.look(f"{address}.bias")[index[2]]} if name == "gpt2-tiny" else {}
+            )
             assert abs(math.fsum(explanation.by("H").values()) - explanation.value) < 1e-15
 
 
@@ -277,7 +296,9 @@ def edited_run():
     run = small_models.run("gpt2-tiny").edit("blocks.0.attn.weights", head=1, query=4, key=2, scale=3.0)
     run = run.edit("blocks.0.attn.weights", head=1, query=4, key=slice(2, 4), add=0.25)
     run = run.edit("blocks.1.mlp.act", position=2, dimension=5, set=-1.5)
-    run = run.edit("blocks.1.attn.out", position=3, add=small_models.run("gpt2-tiny")["blocks.0.mid"].at(batch=0, position=1))
+    run = run.edit(
+        "blocks.1.attn.out", position=3, add=small_models.run("gpt2-tiny")["blocks.0.mid"].at(batch=0, position=1)
+    )
     run.backward()
     return run
 
@@ -322,7 +343,9 @@ def test_everything_is_explained_after_an_edit_too():
 
 
 def edit_place(index, shape):
-    return tuple(range(n)[place][0] if isinstance(place, slice) else place for place, n in zip(index, shape, strict=True))
+    return tuple(
+        range(n)[place][0] if isinstance(place, slice) else place for place, n in zip(index, shape, strict=True)
+    )
 
 
 def test_the_gradient_before_an_edit_is_explained_by_it():
@@ -343,13 +366,17 @@ def test_an_edited_weight_is_a_leaf_that_says_so():
     run = small_models.run("gpt2-tiny").edit("token.weight", (40, 3), add=1.0)
     each, other = run.explain("token.weight", (40, 3)), run.explain("token.weight", (40, 4))
     assert each.note == "add 1 to token.weight[40,3]" and "edited: add 1" in str(each) and other.note == ""
-    assert same_bits(each.stored, small_models.run("gpt2-tiny").look("token.weight")[40, 3] + 1.0)
+    assert each.stored == small_models.run("gpt2-tiny").look("token.weight")[40, 3] + 1.0
 
 
 def test_values_that_were_not_kept_are_explained_alike():
     every, few = fresh("gpt2-tiny"), fresh("gpt2-tiny", keep=["logits"])
     for run in (every, few):
         run.backward()
-    for address, index in (("blocks.1.attn.weights", (0, 2, 4, 1)), ("d:blocks.0.mid", (0, 1, 7)), ("probs", (0, 1, 3))):
+    for address, index in (
+        ("blocks.1.attn.weights", (0, 2, 4, 1)),
+        ("d:blocks.0.mid", (0, 1, 7)),
+        ("probs", (0, 1, 3)),
+    ):
         one, other = every.explain(address, index), few.explain(address, index)
         assert one == other and one.working == other.working

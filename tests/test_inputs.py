@@ -1,4 +1,6 @@
-"""Inputs: texts, ids, batches, masks, targets, positions and segments; and one clear line for everything that is wrong."""
+"""Inputs: texts, ids, batches, masks, targets, positions, segments; and one clear line for all that is wrong."""
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +18,9 @@ PAIR = [[40, 69, 76, 76, 79], [55, 79, 82, 76, 68]]
 
 def test_a_text_its_ids_and_an_array_of_them_are_the_same():
     of = GPT2.run("Hello", dtype="float64")
-    ids = GPT2.tokenizer.encode("Hello")
-    for given in (ids, tuple(ids), [ids], np.array(ids), np.array([ids], np.int32), np.array([ids], np.uint8)):
+    ids = GPT2.token_ids("Hello")[0].tolist()
+    forms: list[Any] = [ids, tuple(ids), [ids], np.array(ids), np.array([ids], np.int32), np.array([ids], np.uint8)]
+    for given in forms:
         assert same_bits(GPT2.run(given, dtype="float64").look("logits"), of.look("logits"))
     assert of.look("tokens").tolist() == [ids] and of.look("tokens").dtype == np.int64
 
@@ -69,17 +72,22 @@ def test_a_mask_hides_beyond_what_the_model_hides_itself():
     assert (column.look("blocks.1.attn.weights")[0, :, 1:, 1] == 0).all()
 
 
+def named(name: str, array: Any) -> dict[str, Any]:
+    """An argument whose name has a dot in it."""
+    return {name: array}
+
+
 def test_source_and_cross_masks():
     translate = model("original-tiny")
     plain = translate.run("Hello", source="Bon", dtype="float64")
-    padded = translate.run("Hello", source="Bon??", dtype="float64", **{"source.mask": [[1, 1, 1, 0, 0]]})
+    padded = translate.run("Hello", source="Bon??", dtype="float64", **named("source.mask", [[1, 1, 1, 0, 0]]))
     assert np.abs(plain.look("logits") - padded.look("logits")).max() < 1e-13
     assert padded.look("cross.mask").tolist() == [[[True] * 3 + [False] * 2] * 5]
-    crossed = translate.run("Hello", source="Bon", dtype="float64", **{"cross.mask": [[1, 0, 1]]})
+    crossed = translate.run("Hello", source="Bon", dtype="float64", **named("cross.mask", [[1, 0, 1]]))
     assert same_bits(crossed.look("source.blocks.1.out"), plain.look("source.blocks.1.out"))
     assert (crossed.look("blocks.0.cross.weights")[..., 1] == 0).all()
     # who may see whom inside a source of as many tokens as the text says nothing of what the text may see
-    inside = translate.run("Hello", source="World", **{"source.mask": np.tri(5, dtype=bool)[None]})
+    inside = translate.run("Hello", source="World", **named("source.mask", np.tri(5, dtype=bool)[None]))
     assert inside.look("cross.mask").all() and not inside.look("source.mask").all()
 
 
@@ -154,23 +162,48 @@ WRONG = [
     (GPT2, "Hi", {"mask": [[1], [1, 1]]}, "mask: the lists have different lengths"),
     (GPT2, "Hi", {"mask": [[0.0, -np.inf]]}, "mask holds float64 numbers; give True .or 1. where a token may be seen"),
     (GPT2, "Hi", {"mask": [[1, 2]]}, "mask holds int64 numbers; give True"),
-    (GPT2, "Hi", {"mask": [[0, 1]]}, "mask leaves position 0 of text 0 with nothing to see; let every position see one"),
+    (
+        GPT2,
+        "Hi",
+        {"mask": [[0, 1]]},
+        "mask leaves position 0 of text 0 with nothing to see; let every position see one",
+    ),
     (GPT2, "Hi", {"positions": [0, 64]}, r"positions is 64 at \[0, 1\]; the table of positions has 0 … 63"),
     (LLAMA, "Hi", {"positions": [0, -1]}, r"positions is -1 at \[0, 1\]; they count from 0"),
     (GPT2, "Hi", {"positions": [0.0, 1.0]}, "positions holds float64; give whole numbers"),
-    (GPT2, "Hi", {"positions": [0, 1, 2]}, r"positions has shape \(1, 3\), but the tokens have \(1, 2\); give one a token"),
+    (
+        GPT2,
+        "Hi",
+        {"positions": [0, 1, 2]},
+        r"positions has shape \(1, 3\), but the tokens have \(1, 2\); give one a token",
+    ),
     (BERT, "Hi", {"segments": [0, 2]}, r"segments is 2 at \[0, 1\]; the table of segments has 0 … 1"),
     (GPT2, "Hi", {"targets": [1, 96]}, r"targets is 96 at \[0, 1\]; the vocabulary has 0 … 95"),
     (GPT2, "Hi", {"targets": [1, 0.5]}, "targets holds float64; give whole numbers"),
     (GPT2, "Hi", {"targets": [1]}, r"targets has shape \(1, 1\), but the tokens have \(1, 2\)"),
     (GPT2, "Hi", {"targets": [[1, 2], [3]]}, "targets: the lists have different lengths"),
-    (GPT2, "Hi", {"targets": [-1, -1]}, "targets: every place says that there is none; give at least one token id to predict"),
+    (
+        GPT2,
+        "Hi",
+        {"targets": [-1, -1]},
+        "targets: every place says that there is none; give at least one token id to predict",
+    ),
     (GPT2, "Hi", {"targets": "Hi"}, "targets holds <U2|targets has shape"),
     (model("original-tiny"), "Hi", {}, "this model needs source.tokens; give source= and the tokens to continue"),
     (model("original-tiny"), "Hi", {"source": ""}, "the source text is empty"),
-    (model("original-tiny"), "Hi", {"source": "a" * 65}, "the source text has 65 tokens, but the model reads at most 64"),
+    (
+        model("original-tiny"),
+        "Hi",
+        {"source": "a" * 65},
+        "the source text has 65 tokens, but the model reads at most 64",
+    ),
     (model("original-tiny"), "Hi", {"source": PAIR}, "source.mask has 2 texts, tokens has 1; give as many of both"),
-    (model("original-tiny"), "Hi", {"source": "Ho", "source.tokens": [[1]]}, "source.tokens are given as source=; leave"),
+    (
+        model("original-tiny"),
+        "Hi",
+        {"source": "Ho", "source.tokens": [[1]]},
+        "source.tokens are given as source=; leave",
+    ),
 ]
 
 

@@ -58,7 +58,7 @@ def test_a_run_that_does_not_fit_is_refused_before_it_starts(free):
     assert "\n" not in message
     assert re.fullmatch(
         r"running gpt2 \(weights still to make 498 MB, working space 1\d\d MB\) and keeping 2\d\d values "
-        r"\(\d\d\.?\d? MB, the largest probs with 12.9 MB\) needs 7\d\d MB but 100 kB is free; "
+        r"\(\d\d\.?\d? MB, the largest logits with 12.9 MB\) needs 7\d\d MB but 100 kB is free; "
         r"keep=\['blocks.\*.out', 'logits'\] keeps \d\d\.?\d? MB; keep less, or run a shorter text or a smaller model",
         message,
     )
@@ -71,7 +71,10 @@ def test_what_to_keep_instead_does_keep_less(free, monkeypatch):
     fresh("gpt2-tiny")
     few = fresh("gpt2-tiny", keep=list(memory.FEW))
     assert asked[1][0] < asked[0][0]
-    assert f"keeps {memory.size(sum(array.nbytes for a, array in few.kept.items() if a not in ('loss', 'losses')))};" in asked[0][1]
+    assert (
+        f"keeps {memory.size(sum(array.nbytes for a, array in few.kept.items() if a not in ('loss', 'losses')))};"
+        in asked[0][1]
+    )
 
 
 def test_exactly_enough_is_enough(free, monkeypatch):
@@ -83,16 +86,25 @@ def test_exactly_enough_is_enough(free, monkeypatch):
     free(asked[0], compute)
     fresh("gpt2-tiny")
     free(asked[0] - 1)
-    with pytest.raises(MemoryRefused, match="B but .* is free"):
+    with pytest.raises(MemoryRefused, match=r"B but .* is free"):
         fresh("gpt2-tiny")
 
 
 @pytest.mark.parametrize(
     "act, message",
     [
-        (lambda run: run.edit("blocks.1.mid", zero=True), r"computing 1\d values again after an edit of blocks.1.mid needs .* run with"),
-        (lambda run: run.edit("token.weight", zero=True), r"computing 4\d values again after an edit of token.weight needs"),
-        (lambda run: run.backward(), r"the backward run of gpt2 with \d\d gradients needs .* run a shorter text or a smaller"),
+        (
+            lambda run: run.edit("blocks.1.mid", zero=True),
+            r"computing 1\d values again after an edit of blocks.1.mid needs .* run with",
+        ),
+        (
+            lambda run: run.edit("token.weight", zero=True),
+            r"computing 4\d values again after an edit of token.weight needs",
+        ),
+        (
+            lambda run: run.backward(),
+            r"the backward run of gpt2 with \d\d gradients needs .* run a shorter text or a smaller",
+        ),
     ],
     ids=["value", "weight", "backward"],
 )
@@ -179,5 +191,13 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch, limit, used, stat, exp
 
 
 def test_bytes_for_people():
-    for count, text in [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (2_500_000, "2.5 MB"), (16_060_522_240, "16.1 GB"), (3e12, "3 TB"), (5e15, "5e+03 TB")]:
+    for count, text in [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (2_500_000, "2.5 MB"),
+        (16_060_522_240, "16.1 GB"),
+        (3e12, "3 TB"),
+        (5e15, "5e+03 TB"),
+    ]:
         assert memory.size(count) == text

@@ -15,6 +15,7 @@ from byhand.families import FAMILIES, llama
 from byhand.operators import REGISTRY
 from byhand.program import BackwardStep
 from byhand.pseudocode import parts, pseudocode, vector
+from byhand.pseudocode.letters import distinct
 from byhand.pseudocode.vector import Style
 
 from .listings import CONFIGS, Opened, product, program, run, with_names
@@ -254,6 +255,38 @@ def test_text_is_80_columns_wide_and_breaks_before_signs():
     ]
 
 
+def test_a_broken_comment_stays_a_comment_and_products_stay_whole():
+    text = pseudocode(program("gpt2"), "blocks.0.norm1.out", "operators", "backward").text(60)
+    assert (
+        """
+# d:embed.out@blocks.0.norm1.out [B,T,D]
+#    = blocks.0.norm1.rstd
+#    * (d_unit - mean(d_unit) - unit * mean(d_unit * unit)),
+#    where d_unit = d:blocks.0.norm1.out
+#    * blocks.0.norm1.gain,
+#    unit = (embed.out - blocks.0.norm1.mean)
+#    * blocks.0.norm1.rstd
+"""
+        in text
+    )
+    assert (
+        """
+unit[b,t,d] = (embed.out[b,t,d] - blocks.0.norm1.mean[b,t])
+    * blocks.0.norm1.rstd[b,t]
+d_unit[b,t,d]
+    = d:blocks.0.norm1.out[b,t,d] * blocks.0.norm1.gain[d]
+"""
+        in text
+    )
+
+
+def test_short_names_are_those_inside_the_part():
+    text = pseudocode(program("translation"), "blocks.1.cross").text(200, short=True)
+    assert '\nk [B,S,G,K] = einsum("BSD,DGK->BSGK", source.blocks.1.out, k.weight)' in text
+    text = pseudocode(program("translation"), "blocks.1").text(200, short=True)
+    assert '\ncross.k [B,S,G,K] = einsum("BSD,DGK->BSGK", source.blocks.1.out, cross.k.weight)' in text
+
+
 def test_letters_have_their_sizes_where_they_are_known():
     letters = pseudocode(program("gpt2"), "blocks.0", B=4, T=64).letters
     assert {letter: each.size for letter, each in letters.items()} == {
@@ -293,6 +326,10 @@ def test_the_8b_shape_prints_at_once():
         for direction in DIRECTIONS:
             assert len(pseudocode(own, "", depth, direction, B=1, T=17).text()) > 10_000
     assert perf_counter() - start < 3
+
+
+def test_equal_axes_get_letters_of_their_own():
+    assert distinct("BTDD1") == ["b", "t", "d", "e", "0"]
 
 
 def test_style_knows_how_many_queries_share_a_key():

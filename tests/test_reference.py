@@ -30,7 +30,9 @@ def test_it_computes_what_a_plain_loop_computes(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("keep", [{"logits"}, {"blocks.0.mid", "blocks.0.attn.v"}, set()], ids=lambda keep: str(len(keep)))
+@pytest.mark.parametrize(
+    "keep", [{"logits"}, {"blocks.0.mid", "blocks.0.attn.v"}, set()], ids=lambda keep: str(len(keep))
+)
 def test_a_value_is_let_go_after_its_last_reader(name, keep):
     program = run(name).program
     made: dict[str, weakref.ref] = {}
@@ -119,7 +121,9 @@ def test_a_wrong_shape_names_the_step():
     def wrong(address):
         return np.ones((33, 128)) if address == "blocks.1.mlp.up.weight" else right(address)
 
-    message = r"blocks.1.mlp.pre \(linear: .*\): D \(model width\) is 33 in weight = blocks.1.mlp.up.weight .* but 32 in x = "
+    message = (
+        r"blocks.1.mlp.pre \(linear: .*\): D \(model width\) is 33 in weight = blocks.1.mlp.up.weight .* but 32 in x = "
+    )
     with pytest.raises(ShapeError, match=message) as caught:
         reference.forward(program.steps, wrong, reference.precision("float64"), [])
     assert "the weight belongs to a model of another width" in str(caught.value)
@@ -138,7 +142,9 @@ def test_the_first_nan_is_named_with_where_it_came_from():
         "the first at [0, 1, 1]; mend that weight or edit"
     )
     huge = dict(zip(step.reads, (x_BTD * np.inf, -x_BTD * np.inf), strict=False))
-    with pytest.raises(NotANumber, match=r"embed.out, blocks.0.attn.out hold no NaN, so it overflowed here \(inf - inf"):
+    with pytest.raises(
+        NotANumber, match=r"embed.out, blocks.0.attn.out hold no NaN, so it overflowed here \(inf - inf"
+    ):
         reference.compute(step, huge.__getitem__, reference.precision("float64"))
     bfloat16 = {read: array.astype(ml_dtypes.bfloat16) for read, array in given.items()}
     with pytest.raises(NotANumber, match=r"blocks.0.mid\[0, 1, 1\]"):

@@ -1,5 +1,7 @@
 """Axis letters, binding, and the ways to say where: every refusal names what, where, what was got and what to give."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -38,12 +40,21 @@ def test_letters_bind_to_sizes():
     [
         (
             [("x", "BTD", (2, 3, 4)), ("weight", "DF", (6, 5))],
-            r"blocks.0.mlp.pre: D \(model width\) is 6 in weight \(6, 5\) but 4 in x; the weight belongs to a model of another",
+            r"blocks.0.mlp.pre: D \(model width\) is 6 in weight \(6, 5\) but 4 in x; the weight belongs to",
         ),
-        ([("q", "BTHK", (1, 2, 3, 4)), ("k", "BSGK", (1, 2, 3, 5))], r"K \(head width\) is 5 in k .* but 4 in q; the weight"),
-        ([("x", "BT", (2, 3)), ("y", "BT", (2, 4))], r"T \(position that asks\) is 4 in y \(2, 4\) but 3 in x; the sequences"),
+        (
+            [("q", "BTHK", (1, 2, 3, 4)), ("k", "BSGK", (1, 2, 3, 5))],
+            r"K \(head width\) is 5 in k .* but 4 in q; the weight",
+        ),
+        (
+            [("x", "BT", (2, 3)), ("y", "BT", (2, 4))],
+            r"T \(position that asks\) is 4 in y \(2, 4\) but 3 in x; the sequences",
+        ),
         ([("x", "BT", (2, 3)), ("y", "BT", (5, 3))], "the batches do not belong together"),
-        ([("x", "B1D", (2, 3, 4))], r"1 \(a kept axis of size one\) is 3 in x .* but 1 in the operator's declaration; one of"),
+        (
+            [("x", "B1D", (2, 3, 4))],
+            r"1 \(a kept axis of size one\) is 3 in x .* but 1 in the operator's declaration; one of",
+        ),
         ([("x", "BTD", (3, 4))], r"x has 2 axes \(3, 4\) but its axes are BTD; give an array with 3 axes"),
         ([("x", "", (3,))], r"x has 1 axes \(3,\) but its axes are none \(a number\); give an array with 0 axes"),
     ],
@@ -88,7 +99,9 @@ def test_words_that_are_not_there():
         shapes.axis_of("head", "BTV", "logits")
     with pytest.raises(AddressError, match="loss has axes none, so no 'batch'; it has: none"):
         shapes.axis_of("batch", "", "loss")
-    with pytest.raises(AddressError, match="this value has axes DD: 'dimension' could mean either D; give an index instead"):
+    with pytest.raises(
+        AddressError, match="this value has axes DD: 'dimension' could mean either D; give an index instead"
+    ):
         shapes.axis_of("dimension", "DD")
 
 
@@ -107,7 +120,8 @@ def test_parts_of_an_array():
     full = slice(None)
     assert shapes.part("BHTS", SHAPE, (0, -1), "weights") == (0, 11, full, full)
     assert shapes.part("DD", (4, 5), (1, 2), "pooler.weight") == (1, 2)  # a letter that is there twice
-    assert shapes.part("BTD", (1, 2, 3), np.array([0, 1, 2]), "x") == (0, 1, 2)
+    found: Any = np.array([0, 1, 2])
+    assert shapes.part("BTD", (1, 2, 3), found, "x") == (0, 1, 2)
     assert shapes.part("D", (5,), 3, "gain") == (3,) == shapes.part("D", (5,), [-2], "gain")
     assert shapes.part("DF", (5, 6), slice(1, None, 2), "w") == (slice(1, None, 2), full)
     assert shapes.part("", (), (), "loss") == ()
@@ -121,40 +135,65 @@ def test_elements():
     assert shapes.complete("", (), {}, "loss") == ()
 
 
-WRONG = [
-    (lambda: shapes.pick("BHTS", SHAPE, {"head": 12}, "w"), "w, head: index 12 is out of range; there are 12, so 0 … 11"),
-    (lambda: shapes.pick("BHTS", SHAPE, {"head": -13}, "w"), "w, head: index -13 is out of range"),
-    (lambda: shapes.pick("BHTS", SHAPE, {"head": 1.5}, "w"), "w, head: 1.5 is no index; give a whole number"),
-    (lambda: shapes.pick("BHTS", SHAPE, {"head": None}, "w"), "w, head: None is no index"),
-    (lambda: shapes.pick("BHTS", SHAPE, {"key": slice(7, None)}, "w"), "w, key: 7: chooses nothing; there are 7, so 0 … 6"),
-    (lambda: shapes.pick("BHTS", SHAPE, {"key": slice(4, 2)}, "w"), "w, key: 4:2 chooses nothing"),
-    (lambda: shapes.pick("BHTS", SHAPE, {"key": slice(0, 4, 0)}, "w"), r"slice\(0, 4, 0\) is no slice; give whole numbers"),
-    (lambda: shapes.pick("BHTS", SHAPE, {"T": 1, "position": 1}, "w"), "w: 'T' and 'position' are both its axis T; name it"),
-    (lambda: shapes.part("BT", (1, 2), (0, 1, 2), "x"), r"x has axes BT and shape \(1, 2\), got 3 indices; give fewer"),
-    (lambda: shapes.part("BT", (1, 2), (0, 2), "x"), "x, axis T: index 2 is out of range; there are 2, so 0 … 1"),
-    (lambda: shapes.part("BT", (1, 2), 1.0, "x"), "x: 1.0 is no index; give whole numbers, such as"),
-    (lambda: shapes.part("BT", (1, 2), ("a",), "x"), "x, axis B: 'a' is no index"),
-    (lambda: shapes.part("BT", (1, 2), (..., 1), "x"), "x, axis B: Ellipsis is no index"),
-    (lambda: shapes.element("BT", (1, 2), (0,), "x"), r"x has axes BT and shape \(1, 2\), got 1 indices; give 2"),
-    (lambda: shapes.element("BT", (1, 2), (0, slice(1)), "x"), "x, axis T: .* is no index; give a whole number"),
-    (lambda: shapes.element("", (), (0,), "loss"), r"loss has axes none and shape \(\), got 1 indices; give 0"),
+WRONG: list[tuple[str, tuple[Any, ...], str]] = [
+    (
+        "pick",
+        ("BHTS", SHAPE, {"head": 12}, "w"),
+        "w, head: index 12 is out of range; there are 12, so 0 … 11",
+    ),
+    ("pick", ("BHTS", SHAPE, {"head": -13}, "w"), "w, head: index -13 is out of range"),
+    ("pick", ("BHTS", SHAPE, {"head": 1.5}, "w"), "w, head: 1.5 is no index; give a whole number"),
+    ("pick", ("BHTS", SHAPE, {"head": None}, "w"), "w, head: None is no index"),
+    (
+        "pick",
+        ("BHTS", SHAPE, {"key": slice(7, None)}, "w"),
+        "w, key: 7: chooses nothing; there are 7, so 0 … 6",
+    ),
+    ("pick", ("BHTS", SHAPE, {"key": slice(4, 2)}, "w"), "w, key: 4:2 chooses nothing"),
+    (
+        "pick",
+        ("BHTS", SHAPE, {"key": slice(0, 4, 0)}, "w"),
+        r"slice\(0, 4, 0\) is no slice; give whole numbers",
+    ),
+    (
+        "pick",
+        ("BHTS", SHAPE, {"T": 1, "position": 1}, "w"),
+        "w: 'T' and 'position' are both its axis T; name it",
+    ),
+    ("part", ("BT", (1, 2), (0, 1, 2), "x"), r"x has axes BT and shape \(1, 2\), got 3 indices; give fewer"),
+    ("part", ("BT", (1, 2), (0, 2), "x"), "x, axis T: index 2 is out of range; there are 2, so 0 … 1"),
+    ("part", ("BT", (1, 2), 1.0, "x"), "x: 1.0 is no index; give whole numbers, such as"),
+    ("part", ("BT", (1, 2), ("a",), "x"), "x, axis B: 'a' is no index"),
+    ("part", ("BT", (1, 2), (..., 1), "x"), "x, axis B: Ellipsis is no index"),
+    ("element", ("BT", (1, 2), (0,), "x"), r"x has axes BT and shape \(1, 2\), got 1 indices; give 2"),
+    ("element", ("BT", (1, 2), (0, slice(1)), "x"), "x, axis T: .* is no index; give a whole number"),
+    ("element", ("", (), (0,), "loss"), r"loss has axes none and shape \(\), got 1 indices; give 0"),
 ]
 
 
-@pytest.mark.parametrize("call, message", WRONG, ids=range(len(WRONG)))
-def test_wrong_places(call, message):
+@pytest.mark.parametrize("name, arguments, message", WRONG, ids=range(len(WRONG)))
+def test_wrong_places(name, arguments, message):
     with pytest.raises(AddressError, match=message) as caught:
-        call()
+        getattr(shapes, name)(*arguments)
     assert "\n" not in str(caught.value)
 
 
 def test_an_element_needs_every_axis_that_is_longer_than_one():
-    with pytest.raises(InputError, match=r"w has axes BHTS and shape .*: say which H \(query head\), S \(position that is"):
+    with pytest.raises(
+        InputError, match=r"w has axes BHTS and shape .*: say which H \(query head\), S \(position that is"
+    ):
         shapes.complete("BHTS", SHAPE, {"query": 1}, "w")
     with pytest.raises(InputError, match="say which S"):
-        shapes.complete("BHTS", SHAPE, {"head": 1, "query": 1, "key": slice(1, 2)}, "w")
+        part: Any = slice(1, 2)
+        shapes.complete("BHTS", SHAPE, {"head": 1, "query": 1, "key": part}, "w")
 
 
 def test_places_as_one_types_them():
-    for place, text in [(3, "3"), (slice(None), ":"), (slice(1, None), "1:"), (slice(-2), ":-2"), (slice(0, 9, 3), "0:9:3")]:
+    for place, text in [
+        (3, "3"),
+        (slice(None), ":"),
+        (slice(1, None), "1:"),
+        (slice(-2), ":-2"),
+        (slice(0, 9, 3), "0:9:3"),
+    ]:
         assert shapes.written(place) == text

@@ -50,9 +50,13 @@ def test_plain_indices_work_as_in_numpy(weights):
 
 
 def test_wrong_choices(weights):
-    with pytest.raises(AddressError, match="blocks.0.attn.weights, head: index 2 is out of range; there are 2, so 0 … 1"):
+    with pytest.raises(
+        AddressError, match=r"blocks.0.attn.weights, head: index 2 is out of range; there are 2, so 0 … 1"
+    ):
         weights.at(head=2)
-    with pytest.raises(AddressError, match="blocks.0.attn.weights has axes BHTS, so no 'token'; it has: batch, position"):
+    with pytest.raises(
+        AddressError, match=r"blocks.0.attn.weights has axes BHTS, so no 'token'; it has: batch, position"
+    ):
         weights.at(token=1)
     with pytest.raises(AddressError, match="this value has axes B"):
         Tensor(np.ones(1), "B").at(head=0)
@@ -60,6 +64,8 @@ def test_wrong_choices(weights):
 
 def test_how_it_reads(weights):
     text = str(weights)
-    assert text.startswith("blocks.0.attn.weights  B=1 H=2 T=3 S=4  float64\nT: 'a' 'b' 'c'\nS: 'w' 'x' 'y' 'z'\n[[[[ 0.")
+    assert text.startswith(
+        "blocks.0.attn.weights  B=1 H=2 T=3 S=4  float64\nT: 'a' 'b' 'c'\nS: 'w' 'x' 'y' 'z'\n[[[[ 0."
+    )
     assert "T:" not in str(weights.at(query=1)) and "S:" in str(weights.at(query=1))
     assert str(Tensor(np.array(2.5), "", "loss")) == "loss  a number  float64\n2.5"

@@ -30,7 +30,9 @@ def test_seeds_and_addresses_differ():
     assert all(not np.array_equal(one[address], other[address]) for address in PROGRAM.weights)
     hashes = fingerprint(dict(one))
     assert len(set(hashes.values())) == len(hashes)
-    assert not np.array_equal(byhand.load("gpt2-tiny").weights["token.weight"], byhand.load("gpt2-tiny", seed=1).weights["token.weight"])
+    assert not np.array_equal(
+        byhand.load("gpt2-tiny").weights["token.weight"], byhand.load("gpt2-tiny", seed=1).weights["token.weight"]
+    )
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, "1", None])
@@ -73,14 +75,26 @@ def test_given_weights_are_used_as_they_lie():
 @pytest.mark.parametrize(
     "change, kind, message",
     [
-        (lambda w: w.pop("token.weight"), InputError, "handmade misses 1 weights: token.weight; give exactly those of its"),
-        (lambda w: w.update(extra=np.ones(3)), InputError, "handmade does not read 1 weights: extra; give exactly those"),
+        (
+            lambda w: w.pop("token.weight"),
+            InputError,
+            "handmade misses 1 weights: token.weight; give exactly those of its",
+        ),
+        (
+            lambda w: w.update(extra=np.ones(3)),
+            InputError,
+            "handmade does not read 1 weights: extra; give exactly those",
+        ),
         (
             lambda w: w.update({"token.weight": np.ones((2, 9))}),
             ShapeError,
             r"token.weight \(VD\) has shape \(2, 9\), but handmade needs \(2, 8\)",
         ),
-        (lambda w: w.update({"token.weight": np.ones((2, 8), int)}), InputError, "token.weight holds int64; give real numbers"),
+        (
+            lambda w: w.update({"token.weight": np.ones((2, 8), int)}),
+            InputError,
+            "token.weight holds int64; give real numbers",
+        ),
         (lambda w: w.update({"token.weight": np.ones((2, 8), complex)}), InputError, "token.weight holds complex128"),
         (lambda w: w.update({"token.weight": np.full((2, 8), "a")}), InputError, "token.weight holds <U1"),
         (lambda w: w.update({"token.weight": np.full((2, 8), None)}), InputError, "token.weight holds object"),
@@ -99,7 +113,10 @@ def test_given_weights_are_checked(change, kind, message):
 def test_weights_may_be_stored_in_any_precision(dtype):
     arrays = {address: array.astype(dtype) for address, array in handmade.weights().items()}
     model = byhand.Model("aab", handmade, handmade.Config(), given(handmade.program(handmade.Config()), arrays))
-    assert same_bits(model.run([0, 0, 1], dtype="float64").look("logits"), byhand.load("aab").run("aab", dtype="float64").look("logits"))
+    assert same_bits(
+        model.run([0, 0, 1], dtype="float64").look("logits"),
+        byhand.load("aab").run("aab", dtype="float64").look("logits"),
+    )
 
 
 def test_a_change_shares_everything_else_and_loses_no_digit():
@@ -114,7 +131,7 @@ def test_a_change_shares_everything_else_and_loses_no_digit():
 
 
 def test_an_unknown_weight():
-    with pytest.raises(AddressError, match="no weight 'token.wieght'; the nearest are token.weight"):
+    with pytest.raises(AddressError, match=r"no weight 'token.wieght'; the nearest are token.weight"):
         random(PROGRAM, 0)["token.wieght"]
     assert random(PROGRAM, 0).get("token.wieght") is None and "token.wieght" not in random(PROGRAM, 0)
     assert isinstance(Weights({}), Weights) and len(Weights({})) == 0

@@ -140,7 +140,7 @@ def restricted(visible_TS: Array, address: str, given: Mapping[str, Array], name
         return np.tile(visible_TS, (B, 1, 1))
     if real.shape not in ((B, S), (B, T, S)):
         raise InputError(f"{name} has shape {real.shape}; give [B,S] = {(B, S)} or [B,T,S] = {(B, T, S)}")
-    if real.dtype.kind not in "biu" or not ((real == 0) | (real == 1)).all():
+    if not ((real == 0) | (real == 1)).all():
         raise InputError(
             f"{name} holds {real.dtype} numbers; give True (or 1) where a token may be seen, else False (or 0)"
         )

@@ -94,7 +94,7 @@ def refuse_too_large(
 ) -> None:
     """Raise MemoryRefused if the kept values, those that pass, the largest step and the weights to make do not fit."""
     sizes = value_bytes(program, shapes, precision)
-    kept = {address: sizes[address] for address in keep}
+    kept = {address: size for address, size in sizes.items() if address in keep}
     working = alive_bytes(program.steps, sizes, keep) + working_bytes(program.steps, shapes, precision)
     pending = sum(prod(shapes[address]) * 4 for address in program.weights if weights.pending(address))
     few = [pattern for pattern in FEW if any_match(program, pattern)]

@@ -24,7 +24,7 @@ from byhand.tokenizer import PRINTABLE, Characters
 from byhand.weights import Weights, given, random
 
 Array = np.ndarray[Any, Any]
-Text = str | Sequence[int] | Array
+Text = str | Sequence[int] | Sequence[Sequence[int]] | Array
 
 ENGINES = ("reference",)
 

@@ -70,13 +70,13 @@ MISTAKES = {
     "explain aab aab logits probs": "got 2 addresses",
     "explain aab aab logits": "say which T",
     "explain aab aab 'logits[0,9,0]'": "index 9 is out of range; there are 3",
-    "explain aab aab 'logits[0,0]'": "3 indices, got 2",
+    "explain aab aab 'logits[0,0]'": "got 2 indices; give 3",
     "explain aab aab 'logits[0,:,1]'": "means several numbers",
     "explain aab aab 'd:nosuch[0]'": "no value 'd:nosuch'",
     "explain aab aab 'preatt[0,0,0,0,0]'": "rearrangement of blocks.0.attn.scores",
     "explain aab aab logits --position 1 --token z": "character 'z'",
     "explain aab aab logits --position 1 --token ab": "'ab' is 2 tokens",
-    "explain gpt2-124m --ids 1,2 logits --position 1 --token a": "no tokenizer",
+    "explain minilm-l6 --ids 1,2 pooler.out --position 0 --token a": "no tokenizer",
     "explain aab aab logits --head 1 --token a": "no 'head'",
     "explain aab aab 'logits[0,1,1]' --token a": "got an index and also token",
     "explain aab aab 'logits[0,1,1]' --by head": "nothing that logits was made from has that axis",
@@ -99,7 +99,7 @@ MISTAKES = {
     "pseudocode aab --depth numbers": "shows one element",
     "pseudocode aab --depth numbers --element 'logits[0,0,0]'": "needs --text or --ids",
     "pseudocode aab --depth numbers --text aab --element logits": "say which T",
-    "pseudocode aab --depth numbers --text aab --element 'logits[0,0,0]' --backward": "give --element 'd:logits[0,0,0]'",
+    "pseudocode aab --depth numbers --text aab --element 'logits[0,0,0]' --backward": "--element 'd:logits[0,0,0]'",
     # files
     "trace aab aab --out nowhere/values.npz": "there is no folder nowhere",
     "trace aab aab --out .": ". is a folder",
@@ -112,7 +112,6 @@ MISTAKES = {
     "run aab aab more": "unexpected extra argument",
     "run aab aab --seed x": "Invalid value for '--seed'",
     "models aab --tokens": "--tokens",
-    "trace aab aab --out": "--out",
 }
 
 

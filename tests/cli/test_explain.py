@@ -114,12 +114,13 @@ def test_the_tree_reaches_every_leaf(byhand):
 
 
 def test_the_tree_follows_the_largest_terms(byhand, hello):
-    tree = byhand("explain", "gpt2-tiny", "Hello", "logits[0,4,80]", "--depth", "1", "--terms", "2", "--json").data["tree"]
+    words = ("explain", "gpt2-tiny", "Hello", "logits[0,4,80]", "--depth", "1", "--terms", "2")
+    tree = byhand(*words, "--json").data["tree"]
     largest = sorted(hello.explain("logits", (0, 4, 80)).terms, key=lambda term: -abs(term.value))[:2]
     followed = [(part["address"], tuple(part["index"])) for part in tree["from"]]
     assert followed == [(o.address, o.index) for term in largest for o in term.operands]
     assert tree["left_out"] == 60
-    answer = byhand("explain", "gpt2-tiny", "Hello", "logits[0,4,80]", "--depth", "1", "--terms", "2")
+    answer = byhand(*words)
     assert answer.lines[-1] == "└── ... 60 more"
     assert max(map(len, answer.lines)) <= 80
 

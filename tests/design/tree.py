@@ -8,8 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "byhand"
-# Each would change what the new process does: the first two Python's checks and caches, the others an inner make.
-UNWANTED = ("PYTHONOPTIMIZE", "PYTHONDONTWRITEBYTECODE", "MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS")
+# Each would change what the new process does: Python's checks and caches, and what an outer make hands to an inner one.
+UNWANTED = {"PYTHONOPTIMIZE", "PYTHONDONTWRITEBYTECODE", "MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS"}
+UNWANTED |= {"ARGS", "PYTHON"}
 
 
 def environment(**changes: str) -> dict[str, str]:

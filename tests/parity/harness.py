@@ -1,7 +1,7 @@
 """One model twice: as a byhand program and as a torch module with the same weights, and everything compared.
 
-The weights go to torch, and what torch computes is compared, through byhand's own names for other projects' values: a name
-that leads to the wrong array, or to none, fails here.
+The weights go to torch, and what torch computes is compared, through byhand's own names for other projects' values: a
+name that leads to the wrong array, or to none, fails here.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Twin:
 
     build: makes the oracle, with any weights; forward: calls it and gives its logits (or what `of` names); views: the
     oracle's names for its parameters and modules; modeling: the transformers module whose attention can be watched;
-    unseen: patterns of the values between a gradient's start and the weights that the oracle does not show; silent: ends
-    of names of oracle modules that have no value of their own.
+    unseen: patterns of the values with a gradient that the oracle does not show; silent: ends of names of its modules
+    that have no value of their own.
     """
 
     name: str
@@ -61,7 +61,8 @@ class Twin:
         """The oracle with the weights of the run: every one of its own, none left over."""
         made = self.build()
         state = {name: tensor(self.views[name].build(run.look)) for name in made.state_dict()}
-        for parameter in made.parameters():  # and not the buffers: rotary frequencies stay wide, as after from_pretrained
+        # but not the buffers: rotary frequencies stay in float32, as after from_pretrained
+        for parameter in made.parameters():
             parameter.data = parameter.data.to(next(iter(state.values())).dtype)
         made.load_state_dict(state, strict=True)
         return made.eval()
@@ -134,7 +135,7 @@ def backward(twin: Twin, run: Run, result: torch.Tensor) -> None:
 
 
 def check_parameters(twin: Twin, run: Run, oracle: nn.Module) -> None:
-    """The gradient of every parameter of the oracle, and through them of every weight with an influence on the output."""
+    """The gradient of every parameter of the oracle, and through them of every weight that the output depends on."""
     covered: set[str] = set()
     for name, parameter in oracle.named_parameters():
         view = twin.views[name]
@@ -142,7 +143,8 @@ def check_parameters(twin: Twin, run: Run, oracle: nn.Module) -> None:
             assert not any(address in run.grad for address in view.addresses), f"the oracle has no gradient for {name}"
             continue
         covered.update(view.addresses)
-        twin.record("float64 parameters", close(view.build(run.grad.look), parameter.grad, GRADIENT, f"gradient of {name}"))
+        gradient = view.build(run.grad.look)
+        twin.record("float64 parameters", close(gradient, parameter.grad, GRADIENT, f"gradient of {name}"))
     assert covered == {address for address in run.program.weights if address in run.grad}
 
 
@@ -184,10 +186,15 @@ def ordinal(values: Array) -> Array:
     return np.where(bits < 0, -(bits & 0x7FFF), bits)
 
 
+def units(values: torch.Tensor) -> Array:
+    """The same for a torch tensor. Raises AssertionError when it is not in bfloat16."""
+    assert values.dtype == torch.bfloat16, f"the oracle computed in {values.dtype}"
+    return ordinal(values.contiguous().view(torch.int16).numpy())
+
+
 def ulps(twin: Twin) -> Array:
     """How many bfloat16 numbers apart each output of the two is."""
     run = twin.run("bfloat16")
     with torch.no_grad():
         result = twin.output(twin.oracle(run), run)
-    assert result.dtype == torch.bfloat16, f"the oracle computed in {result.dtype}"
-    return np.abs(ordinal(run.look(twin.of)) - ordinal(result.contiguous().view(torch.int16).numpy()))
+    return np.abs(ordinal(run.look(twin.of)) - units(result))

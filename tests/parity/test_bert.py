@@ -28,5 +28,5 @@ def test_float32(config):
 def test_every_weight_is_covered_by_one_of_the_two():
     """BertForMaskedLM has no pooler and BertModel no head; `check` covers what each can."""
     guessing, pooling = bert_twin(), bert_twin(of="pooler.out")
-    covered = {a for twin in (guessing, pooling) for name in twin.build().state_dict() for a in twin.views[name].addresses}
-    assert covered == set(guessing.model.program.weights)
+    views = [twin.views[name] for twin in (guessing, pooling) for name in twin.build().state_dict()]
+    assert {address for view in views for address in view.addresses} == set(guessing.model.program.weights)

@@ -12,6 +12,7 @@ from .harness import LOGITS, check, check_float32
 from .transformers_models import llama_twin
 
 LONG = Scaling(original_context=48)
+LONGER = Scaling(original_context=48, factor=32.0)
 CONFIGS = {
     "grouped": {},
     "multi-head": {"groups": 4},
@@ -19,7 +20,7 @@ CONFIGS = {
     "heads wider than the model": {"head_width": 20},
     "tied": {"tied": True},
     "scaled": {"scaling": LONG, "theta": 100.0, "head_width": 16, "T": 40},
-    "scaled by 32, tied": {"scaling": Scaling(factor=32.0, original_context=48), "theta": 100.0, "head_width": 16, "tied": True},
+    "scaled by 32, tied": {"scaling": LONGER, "theta": 100.0, "head_width": 16, "tied": True},
     "Meta's layout": {"rotary": "pairs"},
     "Meta's layout, multi-query, scaled": {"rotary": "pairs", "groups": 1, "scaling": LONG, "theta": 100.0},
     "one token": {"T": 1},

@@ -35,11 +35,16 @@ def layer_norm_without_mean(d_out_BTD, x_BTD, gain_D, mean_BT, rstd_BT):
     return rstd_BT[..., None] * (d_unit_BTD - unit_BTD * along_unit_BT1), d_gain_D, d_shift_D
 
 
-SEEN_LATER = replace(mask, forward=lambda score, allowed, *, fill=-np.inf: mask.forward(score, later_too(allowed), fill=fill))
+SEEN_LATER = replace(
+    mask, forward=lambda score, allowed, *, fill=-np.inf: mask.forward(score, later_too(allowed), fill=fill)
+)
 OPERATORS = {
     "swapped rotary layout": (llama_twin, {rotary_halves: rotary_pairs}),
     "swapped rotary layout, Meta's": (lambda: llama_twin(rotary="pairs"), {rotary_pairs: rotary_halves}),
-    "key head h % G": (llama_twin, {scores: replace(scores, forward=lambda q, k: scores.forward(q, modulo(k, q.shape[2])))}),
+    "key head h % G": (
+        llama_twin,
+        {scores: replace(scores, forward=lambda q, k: scores.forward(q, modulo(k, q.shape[2])))},
+    ),
     "value head h % G": (llama_twin, {mix: replace(mix, forward=lambda w, v: mix.forward(w, modulo(v, w.shape[1])))}),
     "mask shifted by one, gpt2": (gpt2_twin, {mask: SEEN_LATER}),
     "mask shifted by one, llama": (llama_twin, {mask: SEEN_LATER}),
@@ -55,7 +60,10 @@ BACKWARD = {
 BIASES = {
     "gpt2": (gpt2_twin, ["blocks.1.attn.q", "blocks.0.attn.out", "blocks.1.mlp.pre", "blocks.0.mlp.out"]),
     "bert": (bert_twin, ["blocks.1.attn.v", "head.pre", "logits"]),
-    "original": (lambda: original_twin("encoder-decoder", attention_bias=True), ["blocks.1.cross.v", "source.blocks.0.mlp.out"]),
+    "original": (
+        lambda: original_twin("encoder-decoder", attention_bias=True),
+        ["blocks.1.cross.v", "source.blocks.0.mlp.out"],
+    ),
 }
 
 
@@ -105,7 +113,7 @@ def test_a_name_that_leads_to_the_wrong_array_is_caught():
 def test_a_name_that_is_missing_is_caught():
     twin = gpt2_twin()
     without = {name: view for name, view in twin.views.items() if name != "transformer.h.1.mlp.act"}
-    with pytest.raises(AssertionError, match="no name for the module transformer.h.1.mlp.act"):
+    with pytest.raises(AssertionError, match=r"no name for the module transformer\.h\.1\.mlp\.act"):
         check(replace(twin, views=without))
 
 

@@ -1,4 +1,6 @@
-"""The 2017 transformer from PyTorch's own layers, post-norm with ReLU. A decoder alone is an encoder layer with a causal mask.
+"""The 2017 transformer from PyTorch's own layers: post-norm, ReLU.
+
+A decoder that has nothing to attend across to is an encoder with a causal mask.
 
 PyTorch has no embedding with sinusoidal positions and no tied logits, so those few lines are written here.
 """
@@ -17,8 +19,10 @@ from byhand.aliases import expanded
 from byhand.aliases.recipe import Table, beside, joined, row, same, turned
 from byhand.families import original
 
-from .harness import Array, Twin, make, tokens
+from .harness import Twin, make, tokens
 from .transformers_models import SIZES, texts
+
+Optional = torch.Tensor | None
 
 
 class Embedding(nn.Module):
@@ -40,7 +44,7 @@ class Embedding(nn.Module):
 class Transformer(nn.Module):
     """An encoder or a decoder (`stack`), or both (`core`), between embedding and tied logits.
 
-    batch_first: the order of the axes inside. The other order is PyTorch's own, in which it adds biases before rounding.
+    batch_first: the order of the axes inside. In the other one, its own, PyTorch adds biases before it rounds.
     """
 
     def __init__(self, c: original.Config, batch_first: bool = True) -> None:
@@ -60,9 +64,10 @@ class Transformer(nn.Module):
         else:
             self.stack = encoder
         if not c.attention_bias:
-            replace_attention(self, lambda: nn.MultiheadAttention(c.width, c.heads, bias=False, batch_first=batch_first))
+            attention = {"embed_dim": c.width, "num_heads": c.heads, "bias": False, "batch_first": batch_first}
+            replace_attention(self, lambda: nn.MultiheadAttention(**attention))
 
-    def forward(self, ids_BT: torch.Tensor, source_BS: torch.Tensor | None, padding: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, ids_BT: torch.Tensor, source_BS: Optional, padding: Optional) -> torch.Tensor:
         """padding: True where the text that the encoder (or the only stack) reads is not real."""
         later_TT = torch.ones(ids_BT.shape[1], ids_BT.shape[1], dtype=torch.bool).triu(1)
         if source_BS is not None:
@@ -138,9 +143,13 @@ TWO: Table = {
 }
 
 
-def original_twin(part: str, B: int = 3, T: int = 7, S: int = 9, seed: int = 0, padded: bool = True, batch_first: bool = True, **sizes: Any) -> Twin:
-    """original beside PyTorch's layers. padded: whether the text (or the source text) of some ends early."""
-    c = original.Config(part=part, **SIZES | sizes)
+def original_twin(part: str, B: int = 3, T: int = 7, seed: int = 0, padded: bool = True, **how: Any) -> Twin:
+    """original beside PyTorch's layers.
+
+    padded: whether the text (or the source text) of some ends early; how: batch_first, S (of the source), sizes.
+    """
+    S, batch_first = how.pop("S", 9), how.pop("batch_first", True)
+    c = original.Config(part=part, **SIZES | how)
     given = texts(c.vocabulary, B, T, seed)
     read, name = (S, "source.mask") if part == "encoder-decoder" else (T, "mask")
     if padded:
@@ -149,13 +158,13 @@ def original_twin(part: str, B: int = 3, T: int = 7, S: int = 9, seed: int = 0, 
         given["source"] = tokens(c.vocabulary, B, S, seed + 2)
     padding = ~torch.from_numpy(given[name]) if padded else None
     source = torch.from_numpy(given["source"]) if "source" in given else None
-    model = make("original", original, c, seed)
 
     def logits(oracle):
         return oracle(torch.from_numpy(given["tokens"]), source, padding)
 
+    model = make("original", original, c, seed)
     views = expanded(model.program, (ENDS, TWO if part == "encoder-decoder" else ONE))
     # PyTorch's attention is one call, whose inside is seen only through the gradients of its parameters
     inside = [f"*.{each}" for each in ("q", "k", "v", "scores", "masked", "weights", "heads")]
-    unseen = (*inside, "*embed.position", "*embed.scaled")
-    return Twin(f"original {part}", model, lambda: Transformer(c, batch_first), logits, given, views, unseen=unseen, silent=("out_proj",))
+    seen = {"unseen": (*inside, "*embed.position", "*embed.scaled"), "silent": ("out_proj",)}
+    return Twin(f"original {part}", model, lambda: Transformer(c, batch_first), logits, given, views, **seen)

@@ -35,7 +35,8 @@ def gpt2_twin(activation: str = "gelu_pytorch_tanh", B: int = 2, T: int = 9, see
     def logits(oracle):
         return oracle(torch.from_numpy(given["tokens"])).logits
 
-    return Twin("gpt2", make("gpt2", gpt2, c, seed), lambda: gpt2_oracle(c, activation), logits, given, modeling=modeling_gpt2)
+    model = make("gpt2", gpt2, c, seed)
+    return Twin("gpt2", model, lambda: gpt2_oracle(c, activation), logits, given, modeling=modeling_gpt2)
 
 
 def gpt2_oracle(c: gpt2.Config, activation: str = "gelu_pytorch_tanh") -> transformers.GPT2LMHeadModel:
@@ -94,15 +95,16 @@ def bert_twin(of: str = "logits", B: int = 3, T: int = 9, seed: int = 0, **sizes
     given["targets"] = np.where(np.random.default_rng(seed).random((B, T)) < 0.4, given["tokens"], NO_TARGET)
     given["segments"] = (np.arange(T) >= T // 2) * np.ones((B, 1), int)
     given["mask"] = np.arange(T) < np.array([T, T - 3, T - 1])[:B, None]
-    asked = {"input_ids": given["tokens"], "token_type_ids": given["segments"], "attention_mask": given["mask"].astype(int)}
+    ids, segments, mask = (torch.from_numpy(given[name]) for name in ("tokens", "segments", "mask"))
 
     def output(oracle):
-        result = oracle(**{name: torch.from_numpy(array) for name, array in asked.items()})
+        result = oracle(ids, token_type_ids=segments, attention_mask=mask.long())
         return result.logits if of == "logits" else result.pooler_output
 
     kind = transformers.BertForMaskedLM if of == "logits" else transformers.BertModel
+    name, model = "bert" if of == "logits" else "bert pooler", make("bert", bert, c, seed)
     seen = {"of": of, "modeling": modeling_bert, "unseen": ("embed.sum",)}
-    return Twin("bert" if of == "logits" else "bert pooler", make("bert", bert, c, seed), lambda: bert_oracle(c, kind), output, given, **seen)
+    return Twin(name, model, lambda: bert_oracle(c, kind), output, given, **seen)
 
 
 def bert_oracle(c: bert.Config, kind: Any) -> torch.nn.Module:

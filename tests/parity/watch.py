@@ -23,8 +23,8 @@ Array = np.ndarray[Any, Any]
 def wide() -> Iterator[None]:
     """Let float64 stay float64 in transformers.
 
-    Llama's RMS norm, rotary angles and softmax ask for float32 by name whatever the model's dtype, so a model in float64
-    would agree with nothing beyond float32. Here float32 means float64. Nothing else of the oracle is touched.
+    Llama's RMS norm, rotary angles and softmax ask for float32 by name whatever the model's dtype, so a model in
+    float64 would agree with nothing beyond float32. Here float32 means float64. Nothing else of the oracle is touched.
     """
     with (
         patch.object(torch, "float32", torch.float64),
@@ -47,7 +47,7 @@ class Seen:
 class Watch:
     """Sees the output of every module, the input of every module that has no parts, and the inside of attention.
 
-    views: what the modules' names mean; modeling: the transformers module that holds `eager_attention_forward`, or None.
+    views: what the modules' names mean; modeling: the transformers module with `eager_attention_forward`, or None.
     Raises AssertionError for a module that has neither a name nor an excuse.
     """
 
@@ -130,5 +130,5 @@ def heads_first(view: View) -> View:
 
 
 def visible(masked_BHTS: Array, score_BHTS: Array) -> Array:
-    """Scores with the smallest finite number, as in transformers, where byhand's mask has -inf; gradients have neither."""
+    """Scores with the smallest finite number, as in transformers, where byhand has -inf; gradients have neither."""
     return np.where(masked_BHTS == -np.inf, np.finfo(score_BHTS.dtype).min, score_BHTS)

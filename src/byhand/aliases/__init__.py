@@ -80,7 +80,7 @@ def by_address(program: Program) -> dict[str, list[str]]:
 
 def projects(program: Program) -> list[dict[str, View]]:
     """The names of each project: llm.c, TransformerLens, Hugging Face."""
-    family = program.name.split()[0]
+    family = program.name.partition(" ")[0]
     if any(step.operator.name == "rotary_pairs" for step in program):
         family = f"{family}, pairs"
     return [expanded(program, project.TABLES.get(family, ())) for project in (llmc, transformer_lens, hugging_face)]

@@ -20,6 +20,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as of any program whose reader has gone
+PIECE = 1 << 15  # characters written at a time
 WIDEST = 100  # columns of prose that can still be read
 
 Cells = Sequence[str | Text]
@@ -108,10 +109,12 @@ def listing(text: str) -> None:
 
 
 def raw(text: str) -> None:
-    """Text as it is, for other programs."""
+    """Text as it is, for other programs; in pieces, so that a reader that goes away is noticed."""
+    ended = text if text.endswith("\n") else f"{text}\n"
     try:
-        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
-        sys.stdout.flush()
+        for i in range(0, len(ended), PIECE):
+            sys.stdout.write(ended[i : i + PIECE])
+            sys.stdout.flush()
     except BrokenPipeError:
         leave(CLOSED_PIPE)
 

@@ -166,11 +166,16 @@ def wrapped(line: str, width: int) -> str:
 
 
 def breakable(text: str, deepest: int, products: bool) -> str:
-    """The text with glue for every space but those before a sign, or after a word, that lie in few enough brackets."""
-    depth, made = 0, []
-    words = text.split(" ")
-    for word, following in pairwise([*words, ""]):
+    """The text with glue for every space at which it should stay together.
+
+    A line may be broken where few enough brackets are open, but not behind a sign, not inside a product (unless it may
+    be torn), and not between the name and the sign of a definition: ``where unit = ...``.
+    """
+    depth, made, before = 0, [], ""
+    for word, following in pairwise([*text.split(" "), ""]):
         depth += len(OPEN.findall(word)) - len(CLOSE.findall(word))
-        free = depth <= deepest and word not in SIGNS and (products or following not in PRODUCTS)
-        made += [word, " " if free else GLUE]
+        named = following == "=" and (before == "where" or before.endswith(","))
+        torn = following in PRODUCTS and not products
+        made += [word, GLUE if depth > deepest or word in SIGNS or torn or named else " "]
+        before = word
     return "".join(made[:-1])

@@ -75,7 +75,7 @@ def statement(step: Step, style: Style, text: str, name: str, names: Mapping[str
     made = statements(text)
     index, formula = made.pop(name)
     words = Words(step, style, names)
-    helping = [f"{word} = {words.fill(right)}" for word, (_, right) in used(formula, made).items() if word not in names]
+    helping = [f"{word} = {words.fill(right)}" for word, (_, right) in used(formula, made).items()]
     shown = words.fill(formula) + (", where " + ", ".join(helping) if helping else "")
     return line(style, names[name], words.fill(index), shown)
 
