@@ -172,13 +172,14 @@ class Program:
             if read is None and not o.optional:
                 raise InputError(f"{step.address}: {step.operator.name} needs {o.name} ({step.operator.shapes})")
             if read is not None and len(self.axes(read)) != len(o.axes):
-                raise ShapeError(
-                    f"{step.address}: {o.name} of {step.operator.name} has axes {o.axes}, but {read} has {self.axes(read)}"
-                )
+                has = f"has axes {o.axes}, but {read} has {self.axes(read)}"
+                raise ShapeError(f"{step.address}: {o.name} of {step.operator.name} {has}")
         if len(set(given)) < len(given):
             raise InputError(f"{step.address}: reads one value twice, which would leave its gradient ambiguous")
         if len(step.axes) != len(step.operator.outputs[0].axes):
-            raise ShapeError(f"{step.address}: declared {step.axes}, but {step.operator.name} gives {step.operator.shapes}")
+            raise ShapeError(
+                f"{step.address}: declared {step.axes}, but {step.operator.name} gives {step.operator.shapes}"
+            )
         for name, value in step.attributes.items():
             if name not in step.operator.settings or value is Parameter.empty:
                 wanted = ", ".join(step.operator.settings) or "none"
@@ -262,7 +263,7 @@ class Program:
         return shapes
 
     def saved(self) -> set[str]:
-        """Addresses, other than weights, that backward reads (of the loss, if there is one): what training must keep."""
+        """Addresses that backward reads (of the loss, if there is one), without weights: what training must keep."""
         steps = self.path("loss") if "loss" in self.producer else self.steps
         return {address for step in steps for address in step.saved if address not in self.weights}
 
@@ -291,10 +292,14 @@ class Program:
 
     def __str__(self) -> str:
         """The steps as text, shapes in letters; `table` has shapes, costs and bytes for a batch."""
-        rows = [(step.address, step.operator.name, step.axes, ", ".join(filter(None, step.reads))) for step in self.steps]
+        rows = [
+            (step.address, step.operator.name, step.axes, ", ".join(filter(None, step.reads))) for step in self.steps
+        ]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         heading = f"{self.name}: {len(self)} steps, {self.parameters:,} parameters"
-        lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+        lines = (
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        )
         return "\n".join([heading, *lines])
 
     @property
@@ -307,7 +312,7 @@ class Program:
     def reverse(self, of: str = "loss") -> list[BackwardStep]:
         """The backward program of one value: which backward runs when, what it reads, where its gradients go.
 
-        The gradient of `x` is at ``d:x``. Where several steps read x, each adds a part, ``d:x@step``, and a sum follows.
+        The gradient of x is at ``d:x``. Where several steps read x, each adds a part, ``d:x@step``, and a sum follows.
         Raises AddressError if there is no such value.
         """
         if of not in self.producer:

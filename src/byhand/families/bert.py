@@ -27,7 +27,7 @@ from byhand.program import Program
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The sizes of one BERT. masked_lm: whether it has the head that guesses hidden words (sentence encoders have not)."""
+    """The sizes of one BERT. masked_lm: with the head that guesses hidden words, which sentence encoders lack."""
 
     layers: int
     width: int

@@ -1,4 +1,4 @@
-"""The 2017 transformer: sinusoidal positions, layer norm after each residual addition, ReLU, logits from the tied table.
+"""The 2017 transformer: sinusoidal positions, layer norm after each addition, ReLU, logits from the tied table.
 
 Vaswani et al. 2017, "Attention Is All You Need". An encoder reads everything at once, a decoder only what came before,
 and in the encoder-decoder each decoder block also reads the encoder's result.
@@ -89,7 +89,8 @@ def block(p: Program, at: str, x: str, allowed: str, c: Config, memory: str | No
     if memory and across:
         a = attention(p, f"{at}.cross", x, memory, across, c)
         x = p(f"{at}.crossed BTD", add, x, a)
-        x = p(f"{at}.norm_cross.out BTD", layer_norm, x, f"{at}.norm_cross.gain D", f"{at}.norm_cross.shift D", eps=c.eps)
+        norm = f"{at}.norm_cross"
+        x = p(f"{norm}.out BTD", layer_norm, x, f"{norm}.gain D", f"{norm}.shift D", eps=c.eps)
     h = p(f"{at}.mlp.pre BTF", linear, x, f"{at}.mlp.up.weight DF", f"{at}.mlp.up.bias F")
     h = p(f"{at}.mlp.act BTF", relu, h)
     h = p(f"{at}.mlp.out BTD", linear, h, f"{at}.mlp.down.weight FD", f"{at}.mlp.down.bias D")
