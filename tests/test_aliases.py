@@ -207,7 +207,11 @@ def test_metas_features_are_put_into_the_order_of_transformers(name, theirs):
     made = byhand.load("llama-tiny").run(TOKENS)
     head = made[f"blocks.1.attn.{name}"].array[:, :, 1]
     view = made[f"model.layers.1.self_attn.{theirs}"].array[:, :, 8:16]
-    assert np.array_equal(view, head[..., [0, 2, 4, 6, 1, 3, 5, 7]])
+    order = [0, 2, 4, 6, 1, 3, 5, 7]
+    assert np.array_equal(view, head[..., order])
+    assert np.array_equal(made[f"blocks.1.attn.hook_{name}"].array[:, :, 1], head[..., order])
+    turned = made[f"blocks.1.attn.{name}_rot"].array
+    assert np.array_equal(made[f"blocks.1.attn.hook_rot_{name}"], turned[..., order])
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -128,6 +128,8 @@ def test_a_change_shares_everything_else_and_loses_no_digit():
     assert changed["final_norm.gain"][3] == float(weights["final_norm.gain"][3]) * 1.1
     assert all(changed[address] is weights[address] for address in weights if address != "final_norm.gain")
     assert len(changed) == len(weights) and list(changed) == list(weights)
+    early, late = random(PROGRAM, 0), Edit("token.weight", (3,), "scale", np.float64(2))
+    assert early.edited(late)["final_norm.gain"] is early["final_norm.gain"]  # also those that nobody had read yet
 
 
 def test_an_unknown_weight():

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-Index = tuple[int, ...]
+from byhand.shapes import Index
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from math import prod, sqrt
 from typing import Any
 from zlib import crc32
@@ -94,7 +95,8 @@ def random(program: Program, seed: int, dtype: Any = np.float32) -> Weights:
         raise InputError(f"seed is {seed!r}; give a whole number, 0 or more")
 
     def maker(address: str, axes: str) -> Callable[[], Array]:
-        return lambda: initial(address, axes, tuple(program.sizes[letter] for letter in axes), seed).astype(dtype)
+        shape = tuple(program.sizes[letter] for letter in axes)
+        return cache(lambda: frozen(initial(address, axes, shape, seed).astype(dtype, copy=False)))
 
     return Weights({address: maker(address, axes) for address, axes in program.weights.items()})
 

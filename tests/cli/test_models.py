@@ -1,5 +1,7 @@
 """The list of models, and a model as the table of its steps."""
 
+from math import prod
+
 import pytest
 
 import byhand as package
@@ -63,7 +65,14 @@ def test_the_reversed_program(byhand, name):
     steps = package.load(name).program_with(targets=True).reverse()
     data = byhand("models", name, "--backward", "--json").data
     assert [line["writes"] for line in data["lines"]] == [list(step.writes.values()) for step in steps]
-    assert data["flops"] > 0
+    B, T = data["sizes"]["B"], data["sizes"]["T"]
+    shapes = package.load(name).program_with(targets=True).shapes(B, T, data["sizes"].get("S"))
+    for line, each in zip(data["lines"], steps, strict=True):
+        if each.step:
+            sizes = each.step.sizes(shapes)
+            assert line["flops"] == each.step.operator.operations(sizes, "backward", each.step.absent)
+        else:
+            assert line["flops"] == (len(each.reads) - 1) * prod(line["shape"])
     answer = byhand("models", name, "--backward")
     assert f"{len(steps)} steps" in answer.lines[0]
 

@@ -26,18 +26,22 @@ def test_every_command_is_tested_here():
 def test_help_has_examples(byhand, name):
     answer = byhand(name, "--help")
     assert answer.out == byhand(name, "-h").out
-    assert max(map(len, answer.lines)) <= 100
+    assert max(map(len, answer.lines)) <= 80
     for example in MODULES[name].EXAMPLES:
         assert f"    byhand {example}" in answer.lines
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_examples_work(byhand, monkeypatch, tmp_path, example):
-    words = [word.replace("/tmp/", f"{tmp_path}/") for word in shlex.split(example)]
+    words = shlex.split(example)
+    monkeypatch.chdir(tmp_path)
     answer = byhand(*words)
     assert answer.out and not answer.err
     if "--markdown" not in words:
+        (tmp_path / "again").mkdir()
+        monkeypatch.chdir(tmp_path / "again")
         assert byhand(*words, "--json").data
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["head.npz"] * 2 * ("--out" in words)
 
 
 def test_the_version(byhand):
@@ -90,13 +94,21 @@ def test_progress_is_no_business_of_a_file(monkeypatch):
 # --- as a process of its own ------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def usual(monkeypatch):
+    """The environment of somebody who has set nothing of Python's."""
+    for name in ("PYTHONUNBUFFERED", "PYTHONIOENCODING"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+
+
 def started(*words: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "COLUMNS": "80", "PYTHONWARNINGS": "error"}
-    return subprocess.Popen([*BYHAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    return subprocess.Popen([*BYHAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 @pytest.mark.parametrize("words", [("models", "llama3.1-405b", "--all"), ("models", "llama3.1-405b", "--json")])
-def test_a_closed_pipe_ends_quietly(words):
+def test_a_closed_pipe_ends_quietly(usual, words):
     with started(*words) as process:
         assert process.stdout and process.stderr
         assert process.stdout.read(10)
@@ -105,14 +117,24 @@ def test_a_closed_pipe_ends_quietly(words):
     assert process.returncode == 141
 
 
-def test_a_full_disk_is_one_line():
+@pytest.mark.parametrize("words", [("--version",), ("--help",), ("run", "aab", "aab"), ("tour", "--json")])
+def test_a_pipe_that_nobody_reads_ends_quietly(usual, words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*BYHAND, *words], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("words", [("--version",), ("--help",), ("models",), ("tour", "--json")])
+def test_a_full_disk_is_one_line(usual, words):
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([*BYHAND, "models"], stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run([*BYHAND, *words], stdout=full, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     assert done.stderr.startswith(b"byhand: error: cannot write the answer: ")
 
 
-def test_an_interrupt_from_outside():
+def test_an_interrupt_from_outside(usual):
     words = ("explain", "gpt2-tiny", "Hello", "loss", "--depth", "100", "--terms", "all")
     with started(*words) as process:
         time.sleep(2.0)
@@ -121,9 +143,9 @@ def test_an_interrupt_from_outside():
     assert (process.returncode, out, err) == (130, b"", b"byhand: stopped\n")
 
 
-def test_a_terminal_that_knows_only_ascii():
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "80"}
-    done = subprocess.run([*BYHAND, "tour"], capture_output=True, env=environment, check=False)
+def test_a_terminal_that_knows_only_ascii(usual, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = subprocess.run([*BYHAND, "tour"], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"`-- token.weight[1,6] = 1" in done.stdout
 

@@ -16,9 +16,9 @@ def pytest_terminal_summary(terminalreporter):
     if not MEASURED:
         return
     terminalreporter.section("largest differences from the oracles")
-    width = max(len(what) for what, _ in MEASURED)
+    first, second = (max(map(len, column)) for column in zip(*MEASURED, strict=True))
     for (what, kind), value in sorted(MEASURED.items()):
-        terminalreporter.write_line(f"{what:<{width}}  {kind:<22} {value:.3g}")
+        terminalreporter.write_line(f"{what:<{first}}  {kind:<{second}}  {value:.3g}")
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 class Output:
     """How the answer is written."""
 
-    json: Annotated[bool, Option("--json", help="Write one JSON document and nothing else.")] = False
+    json: Annotated[bool, Option("--json", help="One JSON document, nothing else; NaN and infinities as text.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +96,6 @@ class Place:
     address: str
     index: tuple[Part, ...] | None
     choice: dict[str, Part]
-
-    @property
-    def whole(self) -> bool:
-        return self.index is None and not self.choice
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,10 @@ class Asked(StartWords):
 
 
 def command(asked: Asked) -> None:
-    """Explain one number: formula, numbers, terms, and what they were made from. d:ADDR is a gradient."""
+    """Take one number apart, down to weights and tokens.
+
+    Its formula, in names and in numbers; its terms; what they were made from. d:ADDR is a gradient.
+    """
     check(asked)
     most, followed = how_many(asked.terms or "8"), how_many(asked.terms or "3")
     model, run = start(asked, asked.first)

@@ -42,7 +42,7 @@ class Asked(Output):
 
 
 def command(asked: Asked) -> None:
-    """List the models, or print one as a table of its steps."""
+    """List the models, or show one as the table of its steps."""
     if asked.model is None:
         listed = [facts(byhand.load(name)) for name in byhand.names()]
         return show.document(listed) if asked.json else print_models(listed)

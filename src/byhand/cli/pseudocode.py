@@ -20,7 +20,7 @@ EXAMPLES = (
     "pseudocode gpt2-124m",
     "pseudocode llama3-8b blocks.0.attn --depth operators",
     "pseudocode original-base blocks.0 --backward --markdown",
-    'pseudocode aab --depth numbers --text aab --element "blocks.0.attn.heads[0,2,0,7]"',
+    'pseudocode aab all --depth numbers --text aa --element "logits[0,1,1]"',
 )
 DEPTHS = ("vector", "operators", "numbers")
 EVERYTHING = "all"
@@ -49,7 +49,10 @@ class Asked(Start):
 
 
 def command(asked: Asked) -> None:
-    """Write a part of a model out: one line an operator, every operator opened, or the numbers of one element."""
+    """Write a part of a model out as pseudocode.
+
+    One line an operator, every operator opened, or all the numbers behind one element of a run.
+    """
     if asked.depth not in DEPTHS:
         raise InputError(f"--depth is {asked.depth!r}; give one of {', '.join(DEPTHS)}")
     if asked.json and asked.markdown:

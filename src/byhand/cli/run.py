@@ -49,7 +49,7 @@ class Asked(Start):
 
 
 def command(asked: Asked) -> None:
-    """Run a model on a text: what it expects after each position, and how sure it is.
+    """Show what a model expects after each token of a text.
 
     With --generate it continues the text. With --edit it shows what the change does.
     """

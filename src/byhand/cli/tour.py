@@ -77,7 +77,7 @@ class Asked(Output):
 
 
 def command(asked: Asked) -> None:
-    """Take a transformer apart: a model made by hand, every number of it, in a minute. Start here."""
+    """See every number of a transformer made by hand. Start here."""
     model, twin = byhand.load("aab"), byhand.load("aab-gpt2")
     run = model.run(TEXT)
     changed = run.edit(*ABLATED, zero=True)

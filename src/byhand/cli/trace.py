@@ -27,7 +27,7 @@ EXAMPLES = (
     "trace aab aab",
     "trace aab aab blocks.0.attn.weights",
     'trace gpt2-tiny Hello "blocks.*.attn.weights" --backward',
-    'trace gpt2-tiny Hello "blocks.1.attn.weights[0,2]" --out /tmp/head.npz --force',
+    'trace gpt2-tiny Hello "blocks.1.attn.weights[0,2]" --out head.npz',
 )
 
 COLUMNS = ("address", "shape", "min", "max", "mean")
@@ -72,8 +72,9 @@ def command(asked: Asked) -> None:
         values += gradients(run, values, every=not asked.rest)
     written = save_arrays(asked.out, {each.name: each.tensor.array for each in values}) if asked.out else 0
     if asked.json:
-        return show.document({"model": model.name, "dtype": run.dtype, "values": list(map(to_dict, values))})
-    print_values(model, run, values)
+        answer = {"model": model.name, "dtype": run.dtype, "values": list(map(to_dict, values))}
+        return show.document(answer | ({"out": str(asked.out), "bytes": written} if asked.out else {}))
+    print_values(run, values)
     if asked.out:
         show.write("", f"wrote {asked.out}: {len(values)} arrays, {size(written)}")
 
@@ -130,7 +131,7 @@ def to_dict(each: Value) -> dict[str, Any]:
     return facts | summary(tensor.array) | numbers
 
 
-def print_values(model: Model, run: Run, values: list[Value]) -> None:
+def print_values(run: Run, values: list[Value]) -> None:
     """A table of what is summed up, then the numbers of the others."""
     lines = [each for each in values if not each.whole]
     if lines:
