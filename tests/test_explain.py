@@ -2,12 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from random import Random
 
 import numpy as np
 import pytest
 
+import byhand
 from byhand.addresses import base
 from byhand.errors import AddressError, InputError
 from byhand.explanation import Explanation, Values, ulps
@@ -217,7 +219,7 @@ def test_the_words_of_an_explanation():
     assert [way.name for way in each.working[:2]] == ["peak[0,0,2]", "raised[0,0,2,1]"]
     assert each.working[0].formula == "max[s](blocks.0.attn.masked[0,0,2,s])"
     assert each.value == each.stored == 0.5
-    assert "softmax, float64" in str(each) and "0 ulp from what is stored" in str(each)
+    assert "softmax, float64" in str(each) and "0 ulp from the stored value" in str(each)
     logit = run.explain("logits", (0, 2, 1))
     assert logit.formula == "sum[d](blocks.0.out[0,2,d] * token.weight[1,d])"
     assert [str(operand) for operand in logit.terms[6].operands] == ["blocks.0.out[0,2,6]", "token.weight[1,6]"]
@@ -380,3 +382,12 @@ def test_values_that_were_not_kept_are_explained_alike():
     ):
         one, other = every.explain(address, index), few.explain(address, index)
         assert one == other and one.working == other.working
+
+
+def test_cancelling_terms_are_judged_by_the_largest_of_them():
+    run = byhand.load("aab").run("baa")
+    heads = run.explain("blocks.0.attn.heads", (0, 1, 0, 7))
+    assert heads.value == heads.stored and heads.cancelling == 0
+    apart = replace(heads, stored=2.0**-60, ulp=9e9)  # one half and minus one half, summed a little wrong
+    assert apart.cancelling == 2.0**-60 / 2.0 ** (-1 - 23)
+    assert "of the largest term: the terms cancel" in str(apart)

@@ -160,6 +160,15 @@ def test_a_step_uses_its_own_indices_and_says_what_it_is():
     assert "d:k[b,s,h,k] = sum[t](d:scores[b,h,t,s] * q[b,t,h,k]) / sqrt(8)" in text
 
 
+def test_opened_lines_may_be_about_one_head():
+    text = pseudocode(program("llama"), "blocks.0.attn", "operators", heads=True).text(1000, short=True)
+    assert "q[b,t,i,k] = sum[d](blocks.0.norm1.out[b,t,d] * q.weight[d,i,k])" in text
+    assert "k[b,s,g,k] = sum[d](blocks.0.norm1.out[b,s,d] * k.weight[d,g,k])" in text
+    assert "scores[b,i,t,s] = sum[k](q_rot[b,t,i,k] * k_rot[b,s,i//2,k]) / sqrt(K)" in text
+    text = pseudocode(program("gpt2"), "blocks.0.attn", "operators", heads=True).text(1000, short=True)
+    assert "k[b,s,i,k] = sum[d](blocks.0.norm1.out[b,s,d] * k.weight[d,i,k]) + k.bias[i,k]" in text
+
+
 def test_an_axis_of_size_one_and_a_square_weight():
     (line,) = said("bert", "pooler.pre", depth="operators")
     assert line == "pooler.pre[b,0,d] = sum[e](pooler.first[b,0,e] * pooler.weight[e,d]) + pooler.bias[d]"

@@ -112,6 +112,12 @@ class Explanation:
     def working(self) -> tuple[Working, ...]:
         return self.work()
 
+    @property
+    def cancelling(self) -> float:
+        """The difference in units of the largest term's last place: the fair measure where large terms cancel."""
+        largest = max((abs(term.value) for term in self.terms), default=0.0)
+        return gap(self.stored, self.value, largest, self.dtype)
+
     def follow(self, operand: int | Operand) -> Explanation:
         """The explanation of one of the operands, by its place in `operands` or itself. Raises InputError."""
         assert self.run is not None
@@ -163,6 +169,7 @@ class Explanation:
             "dtype": self.dtype,
             "recomputed": self.value,
             "ulp": self.ulp,
+            "ulp_of_largest_term": self.cancelling,
             "formula": self.formula,
             "numbers": self.numbers,
             "note": self.note,
@@ -184,13 +191,25 @@ def axes_of(run: Values, address: str) -> str:
 
 def ulps(stored: float, value: float, dtype: str) -> float:
     """How far apart two numbers are in units of the stored one's last place; 0 when equal, inf when one is infinite."""
+    return gap(stored, value, 0.0, dtype)
+
+
+def gap(stored: float, value: float, size: float, dtype: str) -> float:
+    """The distance of two numbers in units of the last place of the largest among them and `size`."""
     if stored == value or (stored != stored and value != value):
         return 0.0
     if not (isfinite(stored) and isfinite(value)):
         return float("inf")
     bits, smallest = FORMATS.get(dtype, FORMATS["float64"])
-    exponent = max(frexp(max(abs(stored), abs(value)))[1] - 1, smallest)
+    exponent = max(frexp(max(abs(stored), abs(value), size if isfinite(size) else 0.0))[1] - 1, smallest)
     return abs(stored - value) / 2.0 ** (exponent - bits)
+
+
+def agreement(each: Explanation) -> str:
+    """How the stored number compares with the recomputed one, in a few words."""
+    words = f"{each.ulp:.3g} ulp from the stored value"
+    cancels = each.ulp > 16 and each.cancelling < each.ulp / 2
+    return f"{words} ({each.cancelling:.3g} ulp of the largest term: the terms cancel)" if cancels else words
 
 
 def place(index: Index) -> str:
@@ -213,7 +232,7 @@ def text(each: Explanation, digits: int = 6, most: int = 8) -> str:
     addends = [notation.number(term.value, digits) for term in each.terms[:most]]
     more = [f"... {len(each.terms) - most} more"] * (len(each.terms) > most)
     lines.append(f"  = {' + '.join(f'({a})' if a.startswith('-') else a for a in addends + more)}")
-    lines.append(f"  = {notation.number(each.value, 17)} recomputed in float64, {each.ulp:.3g} ulp from what is stored")
+    lines.append(f"  = {notation.number(each.value, 17)} recomputed in float64, {agreement(each)}")
     return "\n".join(lines)
 
 

@@ -20,7 +20,7 @@ EXAMPLES = (
     "pseudocode gpt2-124m",
     "pseudocode llama3-8b blocks.0.attn --depth operators",
     "pseudocode original-base blocks.0 --backward --markdown",
-    'pseudocode aab all --depth numbers --text aa --element "logits[0,1,1]"',
+    "pseudocode aab all --depth numbers --text aa --element loss",
 )
 DEPTHS = ("vector", "operators", "numbers")
 EVERYTHING = "all"
