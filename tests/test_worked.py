@@ -10,13 +10,15 @@ import re
 import numpy as np
 import pytest
 
+from byhand.arithmetic import Evaluation, parse
 from byhand.errors import AddressError, InputError
 from byhand.explain import explain
 from byhand.pseudocode import worked
+from byhand.pseudocode.closure import Unit
 from byhand.pseudocode.parts import belongs
 from byhand.pseudocode.vector import address_of
 
-from .listings import CONFIGS, run
+from .listings import CONFIGS, program, run
 
 each_family = pytest.mark.parametrize("name", CONFIGS)
 ALLOWED = {name: getattr(math, name) for name in ("exp", "log", "sqrt", "tanh", "erf", "sin", "cos", "pi", "inf")}
@@ -176,6 +178,20 @@ def test_what_is_listed_is_what_explanations_lead_to(name, address):
     assert elements(listing, given=True) == outside
 
 
+def test_a_closure_follows_single_numbers_and_leaves_out_what_is_not_chosen():
+    lines = parse("total = sum(b, x[b])\nhalf[b] = where(x[b] > 0, y[b], z[b]) / 2\nout[b] = half[b] * total / scale")
+    operands = {"x": np.array([1.0, -1.0, 2.0]), "y": np.ones(3), "z": np.ones(3), "scale": np.array(4.0)}
+    shapes = {"total": (), "half": (3,), "out": (3,)}
+    unit = Unit(program("gpt2").steps[0], Evaluation(lines, operands, {"B": 3}), {"out": "made"}, shapes)
+    inside, outside = unit.needs({"made": np.array([False, True, False])})
+    assert {name: mask.tolist() for name, mask in inside.items()} == {
+        "total": True, "half": [False, True, False], "out": [False, True, False]
+    }  # fmt: skip
+    assert {name: mask.tolist() for name, mask in outside.items()} == {
+        "x": [True] * 3, "y": [False] * 3, "z": [False, True, False], "scale": True
+    }  # fmt: skip
+
+
 def test_hidden_scores_are_not_needed():
     listing = worked(run("gpt2"), "blocks.0.attn.weights", (0, 0, 1, 0))
     assert {index for address, index in elements(listing) if address == "blocks.0.attn.scores"} == {
@@ -216,6 +232,11 @@ def test_text_is_shortened_and_plain_data_is_not():
     text = short.text()
     assert "... 125 more" in text and "# ... 125 more like this" in text and "... 29 more" in text
     assert max(map(len, text.splitlines())) <= 80
+    assert not any(line.strip().startswith("more") or line.endswith("...") for line in text.splitlines())
+    *_, (_, formula, _, _) = numbers(short)
+    assert formula.count("*") == 3 and formula.count("more") == 1
+    given = next(line for line in text.splitlines() if line.startswith("blocks.0.mlp.up.bias"))
+    assert given.count(",") == 3 and given.endswith("... 125 more")
     assert "more" not in whole.text()
     assert len(text) < len(str(whole)) / 10
     assert short.to_dict() == whole.to_dict()
@@ -247,12 +268,32 @@ def test_an_edited_value_is_said_to_be_edited():
     assert hold(worked(made, "blocks.0.attn.out", (0, 1, 0), digits=17, most=None)) > 10
 
 
+def test_a_gradient_is_worked_out_from_what_passes_an_edit():
+    made = run("gpt2").edit("blocks.0.attn.q", head=0, scale=2.0)
+    made.backward()
+    listing = worked(made, "d:blocks.0.attn.q.weight", (3, 0, 1), digits=17, most=None)
+    assert hold(listing) == 1
+    assert "d:blocks.0.attn.q@unedited" in {address for address, _ in elements(listing, given=True)}
+    assert math.isclose(last(listing), made.look("d:blocks.0.attn.q.weight")[3, 0, 1])
+
+
 def test_headings_say_in_names_what_the_numbers_do():
     text = worked(run("gpt2"), "blocks.0.attn.weights", (0, 0, 1, 0)).text(1000)
     assert "\n# raised[b,h,t,s] = exp(blocks.0.attn.masked[b,h,t,s] - peak[b,h,t])\nraised[0,0,1,0] = exp(" in text
     assert text.startswith("# gpt2, blocks.0: all numbers behind blocks.0.attn.weights[0,0,1,0], float64\n# B batch")
     markdown = worked(run("gpt2"), "blocks.0.attn.weights", (0, 0, 1, 0)).markdown()
     assert "### blocks.0.attn.weights\n\n```text\n# peak[b,h,t]" in markdown
+
+
+def test_a_quantity_on_the_way_is_named_after_its_step_in_plain_data():
+    addresses = {address for address, _ in elements(worked(run("gpt2"), "blocks.0.attn.weights", (0, 0, 1, 0)))}
+    assert {"blocks.0.norm1.variance", "blocks.0.norm1.mean", "blocks.0.attn.weights.peak"} <= addresses
+    backward = {address for address, _ in elements(worked(run("gpt2"), "d:blocks.0.norm1.gain", (1,)))}
+    assert {"blocks.0.norm1.unit", "blocks.0.attn.weights.average"} <= backward
+
+
+def test_the_conditions_inside_a_sum_are_not_repeated_behind_it():
+    assert [note for _, _, _, note in numbers(worked(run("gpt2"), "loss", ()))] == [""] * 6
 
 
 def test_without_a_part_it_is_the_layer_or_the_step():

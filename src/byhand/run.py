@@ -20,6 +20,7 @@ from byhand.explain import explain
 from byhand.explanation import Explanation
 from byhand.inputs import check
 from byhand.memory import ALWAYS_KEPT, refuse_edit, refuse_gradients, refuse_too_large
+from byhand.predictions import Prediction, predictions
 from byhand.program import BackwardStep, Program, Step
 from byhand.setting import Setting, Tokens
 from byhand.shapes import Place, Shape
@@ -270,6 +271,13 @@ class Run:
         """
         address = resolve(self.program, address)
         return explain(self, address, one(self.program, address, self.shape(address), index, choice))
+
+    def predictions(self, batch: int = 0) -> list[Prediction]:
+        """What was expected after every position of one text: token, target, probabilities, logits, loss.
+
+        Raises InputError for a model without logits.
+        """
+        return predictions(self, batch)
 
     def split(self, token: int, position: int = -1, batch: int = 0) -> contributions.Split:
         """One logit as the exact sum of what every part of the model added to the stream. Raises AddressError."""

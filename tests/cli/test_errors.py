@@ -105,7 +105,7 @@ MISTAKES = {
     "trace aab aab --out .": ". is a folder",
     "trace aab aab --out /proc/values.npz": "/proc",
     # options
-    "": "see byhand --help",
+    "--nosuch": "No such option: --nosuch; see byhand --help",
     "nosuch": "No such command 'nosuch'; see byhand --help",
     "run": "Missing argument 'MODEL'; see byhand run --help",
     "run aab aab --nosuch": "No such option: --nosuch",

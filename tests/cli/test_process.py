@@ -31,6 +31,13 @@ def test_help_has_examples(byhand, name):
         assert f"    byhand {example}" in answer.lines
 
 
+def test_without_words_it_says_what_there_is(byhand):
+    answer = byhand()
+    assert answer == byhand("--help")
+    assert set(MODULES) <= {line.split()[0] for line in answer.lines if line.strip()}
+    assert answer.lines[-1].strip() == "Start with: byhand tour"
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_examples_work(byhand, monkeypatch, tmp_path, example):
     words = shlex.split(example)

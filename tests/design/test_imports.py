@@ -36,6 +36,7 @@ LAYERS = [
     "explain",
     "contributions",
     "diff",
+    "predictions",
     "run",
     "pseudocode",
     "generate",
@@ -171,8 +172,9 @@ def test_libraries_are_found_wherever_they_are_imported(tmp_path):
 
 def test_the_readme_shows_the_layers_in_their_order():
     paths = listed(tree_block(README.read_text(encoding="utf-8")))
-    entries = [Path(path).stem for path in paths if Path(path).parent == Path("src/byhand")]
-    assert [name for name in entries if name != "__init__"] == [name for name in LAYERS if name != "__init__"]
+    entries = [Path(path) for path in paths if Path(path).parent == Path("src/byhand")]
+    layers = [entry.stem for entry in entries if entry.suffix in (".py", "")]
+    assert [name for name in layers if name != "__init__"] == [name for name in LAYERS if name != "__init__"]
 
 
 PLANTED = {

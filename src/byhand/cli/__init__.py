@@ -29,7 +29,7 @@ def version(asked: bool) -> None:
         raise Exit
 
 
-@app.callback(no_args_is_help=True, epilog="Start with: byhand tour")
+@app.callback(epilog="Start with: byhand tour")
 def about(
     version: Annotated[bool, Option("--version", callback=version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
@@ -47,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
 def called(words: list[str]) -> int:
     """Run one command; every mistake of the user's is one line on stderr."""
     try:
-        code = app(words, prog_name="byhand", standalone_mode=False) or 0
+        code = app(words or ["--help"], prog_name="byhand", standalone_mode=False) or 0
         sys.stdout.flush()
     except ByhandError as error:
         return complain(str(error))

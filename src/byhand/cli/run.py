@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Annotated, Any
 
-import numpy as np
 from rich.console import Group
 from rich.text import Text
 from typer import Option
@@ -21,9 +20,9 @@ from byhand.cli.changed import print_diff
 from byhand.cli.figures import scalar, summary, token_name
 from byhand.cli.starting import changes, edited, start, texts
 from byhand.errors import InputError
-from byhand.inputs import NO_TARGET
 from byhand.memory import size
 from byhand.model import Model
+from byhand.predictions import Prediction
 from byhand.run import Run
 
 EXAMPLES = (
@@ -119,52 +118,14 @@ def with_edits(model: Model, edits: Sequence[str]) -> Model:
 # --- what comes next --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Position:
-    """One position of a text: its token, what should come, and the probabilities and logits of what may come."""
-
-    place: int
-    token: int
-    target: int | None
-    probs_V: Any
-    logits_V: Any
-    loss: float | None
-
-    @property
-    def best(self) -> int:
-        return int(np.argmax(self.logits_V))
-
-    @property
-    def right(self) -> bool | None:
-        return None if self.target is None else self.best == self.target
-
-    def top(self, most: int) -> list[int]:
-        return np.argsort(-self.logits_V, kind="stable")[:most].tolist()
-
-
-def positions(run: Run) -> list[Position]:
+def predicted(run: Run) -> list[Prediction]:
     """Every position of the one text that was run; none for a model without logits."""
-    if "logits" not in run.program:
-        return []
-    tokens_T, logits_TV, probs_TV = (run.look(name)[0] for name in ("tokens", "logits", "probs"))
-    targets_T = run.look("targets")[0] if "targets" in run.program.inputs else np.full(len(tokens_T), NO_TARGET)
-    losses_T = run.look("losses")[0] if "losses" in run.program else None
-    return [
-        Position(
-            place=t,
-            token=int(tokens_T[t]),
-            target=int(targets_T[t]) if targets_T[t] >= 0 else None,
-            probs_V=probs_TV[t].astype(np.float64),
-            logits_V=logits_TV[t].astype(np.float64),
-            loss=float(losses_T[t]) if losses_T is not None and targets_T[t] >= 0 else None,
-        )
-        for t in range(len(tokens_T))
-    ]
+    return run.predictions() if "logits" in run.program else []
 
 
 def to_dict(asked: Asked, model: Model, run: Run, changed: Run) -> dict[str, Any]:
     """The whole answer as plain data."""
-    listed = [position_dict(each, changed, asked.top) for each in positions(changed)]
+    listed = [position_dict(each, changed, asked.top) for each in predicted(changed)]
     answer = {"model": model.name, "dtype": run.dtype, "engine": asked.engine, "positions": listed}
     if not listed:
         address = run.program.steps[-1].address
@@ -178,14 +139,14 @@ def to_dict(asked: Asked, model: Model, run: Run, changed: Run) -> dict[str, Any
     return answer
 
 
-def position_dict(each: Position, run: Run, most: int) -> dict[str, Any]:
+def position_dict(each: Prediction, run: Run, most: int) -> dict[str, Any]:
     text = run.setting.tokens.text
 
     def candidate(token: int) -> dict[str, Any]:
         return {"token": text(token), "id": token, "probability": each.probs_V[token], "logit": each.logits_V[token]}
 
     return {
-        "position": each.place,
+        "position": each.position,
         "token": text(each.token),
         "id": each.token,
         "next": None if each.target is None else {"token": text(each.target), "id": each.target},
@@ -196,7 +157,7 @@ def position_dict(each: Position, run: Run, most: int) -> dict[str, Any]:
 
 
 def print_run(asked: Asked, model: Model, run: Run) -> None:
-    listed = positions(run)
+    listed = predicted(run)
     show.heading(f"{model.name}, {run.look('tokens').shape[1]} tokens, {run.dtype}")
     for each in run.edits:
         show.write(f"edited: {each}")
@@ -214,7 +175,7 @@ def print_run(asked: Asked, model: Model, run: Run) -> None:
         show.write(show.table({"value": "left", "bytes": "right"}, [(a, size(v.nbytes)) for a, v in run.kept.items()]))
 
 
-def table(listed: list[Position], run: Run, asked: Asked) -> Group:
+def table(listed: list[Prediction], run: Run, asked: Asked) -> Group:
     """A row a position; a small vocabulary has its probabilities and logits side by side."""
     write = run.setting.tokens.text
     few = run.program.sizes["V"] <= SMALL_VOCABULARY
@@ -227,11 +188,11 @@ def table(listed: list[Position], run: Run, asked: Asked) -> Group:
     return show.table(columns, [cells(each, write, few, asked) for each in listed])
 
 
-def cells(each: Position, write: Any, few: bool, asked: Asked) -> list[Any]:
+def cells(each: Prediction, write: Any, few: bool, asked: Asked) -> list[Any]:
     name = lambda token: token_name(write(token))  # noqa: E731
     target = "" if each.target is None else name(each.target)
     style = {True: "green", False: "red", None: ""}[each.right]
-    row: list[Any] = [str(each.place), name(each.token), target, Text(name(each.best), style=style)]
+    row: list[Any] = [str(each.position), name(each.token), target, Text(name(each.best), style=style)]
     if few:
         row += [percent(p) for p in each.probs_V] + [scalar(x, 6) for x in each.logits_V]
     else:
@@ -245,7 +206,7 @@ def percent(probability: float) -> str:
     return "nan" if probability != probability else f"{probability:.1%}"
 
 
-def score(listed: list[Position], run: Run, asked: Asked) -> list[str]:
+def score(listed: list[Prediction], run: Run, asked: Asked) -> list[str]:
     """How many predictions were right, and the mean loss."""
     known = [each.right for each in listed if each.right is not None]
     causal = run.program.inputs["mask"].rule == "causal"

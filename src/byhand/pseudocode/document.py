@@ -175,7 +175,7 @@ def breakable(text: str, deepest: int, products: bool) -> str:
     for word, following in pairwise([*text.split(" "), ""]):
         depth += len(OPEN.findall(word)) - len(CLOSE.findall(word))
         named = following == "=" and (before == "where" or before.endswith(","))
-        torn = following in PRODUCTS and not products
+        torn = (following in PRODUCTS and not products) or word == "..." or following.startswith("more")
         made += [word, GLUE if depth > deepest or word in SIGNS or torn or named else " "]
         before = word
     return "".join(made[:-1])

@@ -55,7 +55,8 @@ def worked(
     part: as in `pseudocode`; without it the element's layer, or its step alone outside of layers. What comes from
     outside the part is listed first. direction: "backward" for a gradient (which takes values as given), "both" to work
     out those values too. digits: significant ones; most: terms and alike lines that text and Markdown show (None: all);
-    plain data is complete and exact. Numbers are worked out in float64 from the values that the run holds.
+    plain data is complete and exact. Numbers are worked out in float64 from the values that the run holds; the gradient
+    that passes through an edited value (``d:x@unedited``) is taken as given.
     Raises AddressError for an unknown address, index or part, and InputError for another direction.
     """
     array = run.look(address)
