@@ -201,3 +201,11 @@ def test_bytes_for_people():
         (5e15, "5e+03 TB"),
     ]:
         assert memory.size(count) == text
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize("keep", ["all", ["blocks.*.attn.weights"], "preatt"])
+def test_a_model_says_what_a_run_will_keep(dtype, keep):
+    model = byhand.load("gpt2-tiny")
+    run = model.run([[1, 2, 3, 4], [5, 6, 7, 8]], dtype=dtype, keep=keep)
+    assert model.kept_bytes(2, 4, keep=keep, dtype=dtype) == {name: array.nbytes for name, array in run.kept.items()}

@@ -17,8 +17,9 @@ from byhand.changes import planned
 from byhand.engines.reference import precision
 from byhand.errors import InputError
 from byhand.families import FAMILIES, gpt2, handmade
+from byhand.memory import value_bytes
 from byhand.program import Program
-from byhand.run import Keep, Progress, Run, execute, silent
+from byhand.run import Keep, Progress, Run, execute, silent, to_keep
 from byhand.setting import Tokens
 from byhand.tokenizer import PRINTABLE, Characters
 from byhand.weights import Weights, given, random
@@ -90,6 +91,17 @@ class Model:
         program = self.program_with("targets" in arrays)
         prepared = inputs.prepare(program, arrays)
         return execute(program, self.weights, prepared, precision(dtype), keep, self.tokens, progress)
+
+    def kept_bytes(
+        self, B: int, T: int, S: int | None = None, *, keep: Keep = "all", dtype: str = "float32"
+    ) -> dict[str, int]:
+        """Bytes that a run of B texts of T tokens (and source texts of S) keeps, by address, without running it.
+
+        Raises AddressError for a pattern that fits nothing.
+        """
+        program = self.program_with(self.program.inputs["mask"].rule == "causal" and T > 1)
+        sizes = value_bytes(program, program.shapes(B, T, S), precision(dtype))
+        return {address: size for address, size in sizes.items() if address in to_keep(program, keep)}
 
     def token_ids(self, text: Text, what: str = "text", most: float | None = None) -> Array:
         """Ids [B,T] of a text or of ids. most: how many, else what the model reads. Raises InputError."""

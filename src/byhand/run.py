@@ -357,14 +357,18 @@ def execute(
 
     Raises MemoryRefused, before computing, when what is to be kept would not fit; AddressError for an unknown pattern.
     """
-    patterns = ("*",) if keep == "all" else (keep,) if isinstance(keep, str) else keep
-    addresses = frozenset(matches(program, patterns)) & program.producer.keys()
-    addresses |= program.producer.keys() & ALWAYS_KEPT
+    addresses = to_keep(program, keep)
     setting = Setting(program, weights, {name: frozen(array) for name, array in inputs.items()}, precision, addresses)
     refuse_too_large(program, setting.shapes, addresses, precision, weights)
     run = Run(replace(setting, tokens=tokens or Tokens()), {})
     run.kept |= run.compute(addresses, progress)
     return run
+
+
+def to_keep(program: Program, keep: Keep) -> frozenset[str]:
+    """The addresses of the values that a run keeps. Raises AddressError for a pattern that fits nothing."""
+    patterns = ("*",) if keep == "all" else (keep,) if isinstance(keep, str) else keep
+    return frozenset(matches(program, patterns)) & program.producer.keys() | program.producer.keys() & ALWAYS_KEPT
 
 
 def taken(other: Array, shape: Shape, where: Place, address: str) -> Array:
