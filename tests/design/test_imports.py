@@ -37,6 +37,7 @@ LAYERS = [
     "contributions",
     "diff",
     "predictions",
+    "gradients",
     "run",
     "pseudocode",
     "generate",

@@ -122,7 +122,7 @@ def refuse_nan(step: Step, kept: Mapping[str, Array], made: Mapping[str, Array])
         bad = np.isnan(array) if array.dtype.kind not in "iub" else np.zeros((), bool)
         if not bad.any():
             continue
-        index = list(map(int, np.argwhere(bad)[0]))
+        index = place(bad)
         for read, given in kept.items():
             if given.dtype.kind not in "iub" and np.isnan(given).any():
                 place = list(map(int, np.argwhere(np.isnan(given))[0]))
