@@ -64,7 +64,7 @@ def test_a_line_is_written_with_addresses_letters_and_settings() -> None:
 def test_indices_may_be_numbers_and_expressions() -> None:
     line = one("out[b,2*j] = where(id[b] == v or id[b] < 0, x[b,h // R], max(x[b,0], -inf))")
     written = Names({}, {"b": 0, "j": 3, "v": 7}, {"R": 4}).line(line)
-    assert written == "out[0,2*3] = where(id[0] == 7 or id[0] < 0, x[0,h//4], max(x[0,0], -inf))"
+    assert written == "out[0,6] = where(id[0] == 7 or id[0] < 0, x[0,h//4], max(x[0,0], -inf))"
 
 
 # --- in numbers -----------------------------------------------------------------------------------------------------
@@ -131,3 +131,21 @@ def test_number(value: float, digits: int, written: str) -> None:
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_seventeen_digits_are_exact(value: float) -> None:
     assert float(number(value, 17)) == value
+
+
+@pytest.mark.parametrize(
+    ("index", "letters", "written"),
+    [
+        ("2 * j + 1", {"j": 1}, "a[3]"),
+        ("g * R + r", {"g": 0, "R": 2}, "a[r]"),
+        ("g * R + r", {"g": 2, "R": 2}, "a[4+r]"),
+        ("g * R + r", {"R": 1}, "a[g+r]"),
+        ("h // R", {"h": 3, "R": 2}, "a[1]"),
+        ("h // R", {"R": 1}, "a[h]"),
+        ("j + J", {"j": 2}, "a[2+J]"),
+        ("j + J", {"j": "t"}, "a[t+J]"),
+    ],
+)
+def test_what_is_known_of_an_index_is_worked_out(index, letters, written):
+    names = Names({}, letters, {})
+    assert names.expression(ast.parse(f"a[{index}]", mode="eval").body) == written

@@ -220,9 +220,10 @@ def working(opening: Opening, name: str, index: Index, node: Node) -> Working:
 def formula(opening: Opening, name: str, index: Index) -> str:
     """The line that defines an element, in addresses and with its indices filled in."""
     line, bound = opening.evaluation.choose(name, index)
+    sizes = {line.name: opening.evaluation.sizes[line.name] for line in opening.evaluation.lines if line.name.isupper()}
     local = {each.name for each in opening.evaluation.lines} - {opening.target}
     addresses = {n: a for n, a in opening.names.items() if n not in local}
-    return notation.Names(addresses, bound, opening.step.attributes).line(line)
+    return notation.Names(addresses, {**sizes, **bound}, opening.step.attributes).line(line)
 
 
 def kind_of(run: Values, address: str) -> str:

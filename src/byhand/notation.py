@@ -6,7 +6,7 @@ Both are plain ASCII; a line in numbers is a Python expression, so it can be pas
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,7 @@ class Names:
     def line(self, line: Line) -> str:
         """``name[i,j] = expression`` with everything written as these names say."""
         left = self.addresses.get(line.name, line.name)
-        place = f"[{','.join(self.expression(each).replace(' ', '') for each in line.index)}]" if line.index else ""
-        return f"{left}{place} = {self.expression(line.expression)}"
+        return f"{left}{self.places(line.index)} = {self.expression(line.expression)}"
 
     def expression(self, node: ast.expr) -> str:
         return self.write(node)[0]
@@ -43,8 +42,7 @@ class Names:
             case ast.Name(id=name):
                 return self.name(name), ATOM
             case ast.Subscript(value=ast.Name(id=name)):
-                places = ",".join(self.expression(each).replace(" ", "") for each in indices(node))
-                return f"{self.addresses.get(name, name)}[{places}]", ATOM
+                return f"{self.addresses.get(name, name)}{self.places(indices(node))}", ATOM
             case ast.BinOp(left=left, op=sign, right=right):
                 return joined(SIGNS[type(sign)][0], [self.write(left), self.write(right)])
             case ast.Compare(left=left, ops=[sign], comparators=[right]):
@@ -62,12 +60,41 @@ class Names:
                 return f"{function}({', '.join(self.expression(each) for each in arguments)})", ATOM
         raise TypeError(f"not part of the notation: {ast.unparse(node)}")
 
+    def places(self, index: Sequence[ast.expr]) -> str:
+        """An index in its brackets, what is known of it worked out: ``[2*1+1]`` is ``[3]``."""
+        written = (self.expression(self.worked(each)).replace(" ", "") for each in index)
+        return f"[{','.join(written)}]" if index else ""
+
+    def worked(self, node: ast.expr) -> ast.expr:
+        """An index expression with its known whole numbers computed."""
+        match node:
+            case ast.Name(id=name) if isinstance(self.letters.get(name), int):
+                return ast.Constant(int(self.letters[name]))
+            case ast.BinOp(left=left, op=sign, right=right):
+                return folded(self.worked(left), sign, self.worked(right))
+        return node
+
     def name(self, name: str) -> str:
         if name in self.letters:
             return str(self.letters[name])
         if name in self.settings:
             return number(self.settings[name], 17)
         return self.addresses.get(name, name)
+
+
+def folded(left: ast.expr, sign: ast.operator, right: ast.expr) -> ast.expr:
+    """Two parts of an index joined by a sign: computed if both are numbers, and without a useless 0 or 1."""
+    values = [part.value if isinstance(part, ast.Constant) else None for part in (left, right)]
+    match sign, values:
+        case _, [int(a), int(b)]:
+            return ast.Constant(SIGNS[type(sign)][1](a, b))
+        case (ast.Mult(), [0, _]) | (ast.Mult(), [_, 0]):
+            return ast.Constant(0)
+        case (ast.Add(), [0, _]) | (ast.Mult(), [1, _]):
+            return right
+        case (ast.Add(), [_, 0]) | (ast.Mult(), [_, 1]) | (ast.FloorDiv(), [_, 1]):
+            return left
+    return ast.BinOp(left, sign, right)
 
 
 def joined(sign: str, parts: list[Written]) -> Written:

@@ -37,7 +37,7 @@ MISTAKES = {
     "run aab aab --generate 5 --edit blocks.0.attn.heads=0": "can only edit weights",
     "run aab aab --generate 5 --edit nosuch=0": "no value 'nosuch'",
     # edits
-    "run aab aab --edit 'blocks.0.attn.q.weight[0,0,0]=nan'": "blocks.0.attn.q[0, 0, 0, 0] is the first NaN",
+    "run aab aab --edit 'blocks.0.attn.q.weight[0,0,0]=nan'": "blocks.0.attn.q[0,0,0,0] is the first NaN",
     "run aab aab --edit 'blocks.0.attn.q.weight[0,0,0]'": "cannot read the edit",
     "run aab aab --edit 'blocks.0.attn.q.weight[0,0,0]=x'": "cannot read the value 'x'",
     "run aab aab --edit 'blocks.0.attn.q.weight[0,z,0]=1'": "cannot read the index 'z'",

@@ -119,18 +119,21 @@ def alone(array: Array) -> Array:
 def refuse_nan(step: Step, kept: Mapping[str, Array], made: Mapping[str, Array]) -> None:
     """Raise NotANumber when a step made NaN, naming the step and the array that brought it."""
     for address, array in made.items():
-        bad = np.isnan(array) if array.dtype.kind not in "iub" else np.zeros((), bool)
-        if not bad.any():
+        if not (first := first_nan(array)):
             continue
-        index = place(bad)
-        for read, given in kept.items():
-            if given.dtype.kind not in "iub" and np.isnan(given).any():
-                place = list(map(int, np.argwhere(np.isnan(given))[0]))
-                cause = f"{read} holds {int(np.isnan(given).sum())} NaN, the first at {place}; mend that weight or edit"
-                break
-        else:
-            cause = f"{', '.join(kept)} hold no NaN, so it overflowed here (inf - inf or 0 * inf); look for huge values"
-        raise NotANumber(f"{address}{index} is the first NaN (step {step.address}, {step.operator.name}): {cause}")
+        brought = [(read, at) for read, given in kept.items() if (at := first_nan(given))]
+        cause = f"{', '.join(kept)} hold none, so it was made here from infinities (inf - inf, 0 * inf); "
+        cause += "look for huge values, or a row in which all is hidden"
+        if brought:
+            read, at = brought[0]
+            cause = f"{read} holds {int(np.isnan(kept[read]).sum())} NaN, the first at {at}; mend that weight or edit"
+        raise NotANumber(f"{address}{first} is the first NaN (step {step.address}, {step.operator.name}): {cause}")
+
+
+def first_nan(array: Array) -> str:
+    """The index of the first NaN as one would type it; "" where there is none."""
+    places = np.argwhere(np.isnan(array)) if array.dtype.kind not in "iub" else ()
+    return f"[{','.join(map(str, places[0]))}]" if len(places) else ""
 
 
 def backward(
