@@ -184,7 +184,7 @@ def test_gradients_of_any_number():
     gradients = of.backward("logits", (0, 3, 7))
     assert gradients is of.grad and gradients.of == "logits"
     start = np.zeros((1, 5, 96))
-    start[0,3,7] = 1
+    start[0, 3, 7] = 1
     assert same_bits(of.look("d:logits"), start)
     assert np.allclose(of.look("d:final_norm.out")[0, 3], of.look("token.weight")[7], rtol=1e-15)
     again = of.backward("logits", position=-2, token=7)

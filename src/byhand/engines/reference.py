@@ -132,8 +132,9 @@ def refuse_nan(step: Step, kept: Mapping[str, Array], made: Mapping[str, Array])
 
 def first_nan(array: Array) -> str:
     """The index of the first NaN as one would type it; "" where there is none."""
-    places = np.argwhere(np.isnan(array)) if array.dtype.kind not in "iub" else ()
-    return f"[{','.join(map(str, places[0]))}]" if len(places) else ""
+    if array.dtype.kind in "iub" or not (bad := np.isnan(array)).any():
+        return ""
+    return f"[{','.join(map(str, np.argwhere(bad)[0]))}]"
 
 
 def backward(
