@@ -104,7 +104,9 @@ def refuse_too_large(
         sum(kept.values()) + working + pending,
         f"running {program.name} (weights still to make {size(pending)}, working space {size(working)}) and keeping "
         f"{len(kept)} values ({size(sum(kept.values()))}, the largest {largest} with {size(kept.get(largest, 0))})",
-        f"keep={few} keeps {size(smaller)}; keep less, or run a shorter text or a smaller model",
+        f"keep={few} keeps {size(smaller)}; keep less, or run a shorter text or a smaller model"
+        if smaller + working + pending <= available()
+        else "run a shorter text or a smaller model; tables and pseudocode of this one need no memory",
     )
 
 
