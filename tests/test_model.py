@@ -1,5 +1,7 @@
 """Models: built-in names, runs of what was asked for, continuing a text, and changed copies."""
 
+import copy
+import pickle
 from itertools import product
 
 import numpy as np
@@ -164,3 +166,36 @@ def test_errors_of_addresses_are_key_errors_that_read_well():
         with pytest.raises(KeyError) as caught:
             asked()
         assert isinstance(caught.value, AddressError) and not str(caught.value).startswith("'")
+
+
+def test_what_a_prompt_shows_is_short():
+    model = byhand.load("aab")
+    run = model.run("aab")
+    run.backward()
+    shown = {
+        "<model aab: 344 parameters, Config(": model,
+        "<run of handmade: 1 x 3 tokens, float32, 17 values kept>": run,
+        "<run of handmade: 1 x 3 tokens, float32, 17 values kept, 1 edits>": run.edit("embed.out", scale=2.0),
+        "<gradients of loss: 25 arrays>": run.grad,
+        "<program handmade: 14 steps, 344 parameters>": model.program,
+        "<10 weights>": model.weights,
+        "<operator add: x_BTD, y_BTD -> out_BTD>": byhand.operators["add"],
+        "Prediction(position=0, token=0, target=0, loss=1023.0)": run.predictions()[0],
+        str(run.explain("logits", position=1, token=0)): run.explain("logits", position=1, token=0),
+        str(run.split(0)): run.split(0),
+        str(run.diff(run)): run.diff(run),
+    }
+    for text, each in shown.items():
+        assert repr(each).startswith(text)
+
+
+def test_a_run_can_be_copied_and_sent_to_another_process():
+    run = byhand.load("gpt2-tiny").run("Hello").edit("blocks.0.attn.heads", head=1, zero=True)
+    run.backward()
+    for other in (pickle.loads(pickle.dumps(run)), copy.deepcopy(run)):
+        assert repr(other) == repr(run)
+        assert all(np.array_equal(other.look(address), array) for address, array in run.kept.items())
+        assert str(other.explain("d:blocks.0.attn.q", (0, 3, 1, 2))) == str(
+            run.explain("d:blocks.0.attn.q", (0, 3, 1, 2))
+        )
+        assert other["logits"].labels == run["logits"].labels

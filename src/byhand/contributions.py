@@ -21,7 +21,7 @@ from byhand.shapes import Index, element
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """A number as a sum of parts: contribution by name, the stored number, and their difference in float64."""
 
@@ -43,6 +43,8 @@ class Split:
         lines = [f"{name:<{width}}  {value:+.6f}" for name, value in self.parts.items()]
         total = f"{'sum':<{width}}  {self.total:+.6f}   ({self.address}[{place}] = {self.stored:+.6f})"
         return "\n".join([*lines, total])
+
+    __repr__ = __str__
 
 
 def split(run: Values, batch: int, position: int, token: int) -> Split:

@@ -47,7 +47,7 @@ class Change:
         return f"{where}: {self.before:.6g} -> {self.after:.6g}   ({self.count} of {self.size} differ)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diff:
     """The changes from one run to another, in program order; output: the last position's logits before and after."""
 
@@ -83,6 +83,8 @@ class Diff:
             lines.append(f"output   before: {best(self.before, self.labels)}")
             lines.append(f"         after:  {best(self.after, self.labels)}")
         return "\n".join(lines)
+
+    __repr__ = __str__
 
 
 def best(logits_V: Array, labels: tuple[str, ...], most: int = 3) -> str:

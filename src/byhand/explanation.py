@@ -81,7 +81,7 @@ class Working:
     value: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """Everything about one number of a run.
 
@@ -182,6 +182,8 @@ class Explanation:
 
     def __str__(self) -> str:
         return text(self)
+
+    __repr__ = __str__
 
 
 def axes_of(run: Values, address: str) -> str:

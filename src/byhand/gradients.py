@@ -91,5 +91,8 @@ class Gradients(Mapping[str, Tensor]):
     def __iter__(self) -> Iterator[str]:
         return iter(self.arrays)
 
+    def __repr__(self) -> str:
+        return f"<gradients of {self.of}: {len(self)} arrays>"
+
     def __len__(self) -> int:
         return len(self.arrays)

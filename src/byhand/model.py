@@ -30,7 +30,7 @@ Text = str | Sequence[int] | Sequence[Sequence[int]] | Array
 ENGINES = ("reference",)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A model that can be run, looked into, changed and continued. Nothing done with it changes it.
 
@@ -43,6 +43,9 @@ class Model:
     weights: Weights
     tokenizer: Characters | None = None
     programs: dict[bool, Program] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        return f"<model {self.name}: {self.parameters:,} parameters, {self.config}>"
 
     @property
     def program(self) -> Program:
@@ -123,9 +126,7 @@ class Model:
     @property
     def tokens(self) -> Tokens:
         """How this model's token ids are written."""
-        if self.tokenizer is None:
-            return Tokens()
-        return Tokens(lambda token: self.tokenizer.decode([token]), len(self.tokenizer))  # type: ignore[union-attr]
+        return Tokens(self.tokenizer)
 
     def generate(
         self, text: Text, *, max_tokens: int = 20, source: Text | None = None, dtype: str = "float32"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,8 +35,8 @@ class Prediction:
     position: int
     token: int
     target: int | None
-    probs_V: Array
-    logits_V: Array
+    probs_V: Array = field(repr=False)
+    logits_V: Array = field(repr=False)
     loss: float | None
 
     @property

@@ -290,6 +290,9 @@ class Program:
             )
         return rows
 
+    def __repr__(self) -> str:
+        return f"<program {self.name}: {len(self)} steps, {self.parameters:,} parameters>"
+
     def __str__(self) -> str:
         """The steps as text, shapes in letters; `table` has shapes, costs and bytes for a batch."""
         rows = [

@@ -36,7 +36,7 @@ def silent(step: Step) -> None:
     """The progress nobody watches."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Run:
     """The values of one run. Make one with `execute` (or `model.run`); ask for values with ``run["address"]``.
 
@@ -48,6 +48,11 @@ class Run:
     kept: dict[str, Array]
     edits: tuple[Edit, ...] = ()
     gradients: Gradients | None = None
+
+    def __repr__(self) -> str:
+        B, T = self.inputs["tokens"].shape
+        edits = f", {len(self.edits)} edits" * bool(self.edits)
+        return f"<run of {self.program.name}: {B} x {T} tokens, {self.dtype}, {len(self.kept)} values kept{edits}>"
 
     # --- looking ----------------------------------------------------------------------------------------------
 

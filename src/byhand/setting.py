@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,15 +17,26 @@ from byhand.weights import Weights
 Array = np.ndarray[Any, Any]
 
 
+class Decoding(Protocol):
+    """What writing tokens needs of a tokenizer."""
+
+    def decode(self, tokens: Sequence[int]) -> str: ...
+
+    def __len__(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Tokens:
-    """How a run's token ids are written: one id's text, and how many ids the vocabulary has."""
+    """How a run's token ids are written: by a tokenizer, or as numbers where there is none."""
 
-    text: Callable[[int], str] = str
-    size: int = 0
+    tokenizer: Decoding | None = None
+
+    def text(self, token: int) -> str:
+        return str(token) if self.tokenizer is None else self.tokenizer.decode([token])
 
     def labels(self) -> tuple[str, ...]:
-        return tuple(self.text(token) for token in range(self.size))
+        """The text of every token of the vocabulary; none without a tokenizer."""
+        return () if self.tokenizer is None else tuple(map(self.text, range(len(self.tokenizer))))
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
 from math import prod, sqrt
 from typing import Any
 from zlib import crc32
@@ -14,7 +14,7 @@ import numpy as np
 from byhand.changes import Edit
 from byhand.errors import AddressError, InputError, ShapeError
 from byhand.program import Program
-from byhand.shapes import whole
+from byhand.shapes import Shape, whole
 
 Array = np.ndarray[Any, Any]
 
@@ -46,6 +46,9 @@ class Weights(Mapping[str, Array]):
 
     def __contains__(self, address: object) -> bool:
         return address in self.sources
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} weights>"
 
     def pending(self, address: str) -> bool:
         """Whether the array has still to be made."""
@@ -94,11 +97,28 @@ def random(program: Program, seed: int, dtype: Any = np.float32) -> Weights:
     if whole(seed) is None or seed < 0:
         raise InputError(f"seed is {seed!r}; give a whole number, 0 or more")
 
-    def maker(address: str, axes: str) -> Callable[[], Array]:
-        shape = tuple(program.sizes[letter] for letter in axes)
-        return cache(lambda: frozen(initial(address, axes, shape, seed).astype(dtype, copy=False)))
+    shapes = {axes: tuple(program.sizes[letter] for letter in axes) for axes in program.weights.values()}
+    return Weights(
+        {address: Drawn(address, axes, shapes[axes], seed, dtype) for address, axes in program.weights.items()}
+    )
 
-    return Weights({address: maker(address, axes) for address, axes in program.weights.items()})
+
+@dataclass(eq=False)
+class Drawn:
+    """A random weight, made when first asked for and then kept for all who share it."""
+
+    address: str
+    axes: str
+    shape: Shape
+    seed: int
+    dtype: Any
+    array: Array | None = None
+
+    def __call__(self) -> Array:
+        if self.array is None:
+            drawn = initial(self.address, self.axes, self.shape, self.seed)
+            self.array = frozen(drawn.astype(self.dtype, copy=False))
+        return self.array
 
 
 def initial(address: str, axes: str, shape: tuple[int, ...], seed: int) -> Array:

@@ -50,7 +50,7 @@ def operands(text: str) -> tuple[Operand, ...]:
     return tuple(Operand(*split_name(part.rstrip("?")), part.endswith("?")) for part in parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Operator:
     """The record of one operator. See the module's text for what each field holds.
 
@@ -127,6 +127,9 @@ class Operator:
 
     def __str__(self) -> str:
         return self.name
+
+    def __repr__(self) -> str:
+        return f"<operator {self.name}: {self.shapes}>"
 
     def __hash__(self) -> int:
         return hash(self.name)

@@ -84,7 +84,7 @@ class Section:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pseudocode:
     """A listing. part: the addresses it was asked for; depth: vector, operators or numbers; letters: what each means;
     most: lines shown of a group in text and Markdown (None: all). Plain data leaves nothing out.
@@ -143,6 +143,8 @@ class Pseudocode:
 
     def __str__(self) -> str:
         return self.text()
+
+    __repr__ = __str__
 
 
 def fenced(lines: Iterable[str]) -> str:
