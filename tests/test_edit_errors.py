@@ -35,7 +35,7 @@ WRONG = [
         (Z,),
         {},
         InputError,
-        "an edit of blocks.0.attn.heads needs exactly one of set, add, scale, zero, from_run; got none",
+        "an edit of blocks.0.attn.heads needs exactly one of set, add, scale, zero .or from_run.; got none",
     ),
     ((Z,), {"zero": False}, InputError, "exactly one of .*; got none"),
     ((Z,), {"set": 1, "scale": 2}, InputError, "exactly one of .*; got set, scale"),

@@ -145,7 +145,7 @@ WRONG = [
     (GPT2, [[3, 4], [5, -1]], {}, r"token id of the text is -1 at \[1, 1\]"),
     (GPT2, [3.0, 4.0], {}, "token ids must be whole numbers, got float64; encode text with the model's tokenizer"),
     (GPT2, [True, False], {}, "token ids must be whole numbers, got bool"),
-    (GPT2, ["Hello", "World"], {}, "token ids must be whole numbers, got <U5"),
+    (GPT2, ["Hello", 3], {}, "a list of texts and other things; give texts only, or ids only"),
     (GPT2, None, {}, "token ids must be whole numbers, got object"),
     (GPT2, 5, {}, r"token ids need 1 axis \(one text\) or 2 axes \[B, T\], got shape \(\)"),
     (GPT2, [[[1]]], {}, r"got shape \(1, 1, 1\)"),
@@ -165,7 +165,7 @@ WRONG = [
     (
         GPT2,
         "Hi",
-        {"mask": [[0, 1]]},
+        {"mask": [[[0, 0], [0, 1]]]},
         "mask leaves position 0 of text 0 with nothing to see; let every position see one",
     ),
     (GPT2, "Hi", {"positions": [0, 64]}, r"positions is 64 at \[0, 1\]; the table of positions has 0 … 63"),

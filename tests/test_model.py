@@ -34,11 +34,11 @@ def test_the_published_sizes():
 
 @pytest.mark.parametrize(
     "name, near",
-    [("gpt2-124", "gpt2-124m"), ("lama3-8b", "llama3-8b"), ("abb", "aab"), ("zzzzz", "llama|gpt2|original|aab")],
+    [("gpt2-124", "gpt2-124m"), ("lama3-8b", "llama3-8b"), ("abb", "aab"), ("zzzzz", "aab, aab-gpt2, original")],
 )
 def test_an_unknown_name_gives_the_nearest(name, near):
     with pytest.raises(
-        InputError, match=rf"no model '{name}'; the nearest are .*({near}).*; `byhand models` lists all"
+        InputError, match=rf"no model '{name}'; (the nearest|there) are .*{near}.*; `byhand models` lists all"
     ) as caught:
         byhand.load(name)
     assert "\n" not in str(caught.value)
@@ -135,13 +135,6 @@ def test_wrong_continuations_are_refused_at_once(name, text, setting, message):
     assert isinstance(caught.value, ByhandError) and "\n" not in str(caught.value)
 
 
-def test_what_only_the_run_can_find_comes_with_the_first_piece():
-    with pytest.raises(InputError, match=r"this model needs source.tokens; give source="):
-        next(iter(model("original-tiny").generate("Hello")))
-    with pytest.raises(InputError, match="no dtype 'int8'"):
-        next(iter(model("aab").generate("a", dtype="int8")))
-
-
 # --- changed copies -------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +168,7 @@ def test_what_a_prompt_shows_is_short():
     shown = {
         "<model aab: 344 parameters, Config(": model,
         "<run of handmade: 1 x 3 tokens, float32, 17 values kept>": run,
-        "<run of handmade: 1 x 3 tokens, float32, 17 values kept, 1 edits>": run.edit("embed.out", scale=2.0),
+        "<run of handmade: 1 x 3 tokens, float32, 17 values kept, 1 edit>": run.edit("embed.out", scale=2.0),
         "<gradients of loss: 25 arrays>": run.grad,
         "<program handmade: 14 steps, 344 parameters>": model.program,
         "<10 weights>": model.weights,

@@ -29,7 +29,7 @@ def test_a_value_comes_with_its_axes_and_tokens():
     assert weights.labels == {"T": list("Hello"), "S": list("Bonjour")}
     assert of["blocks.0.attn.weights"].labels["S"] == list("Hello")
     assert of["source.blocks.0.attn.q"].labels["T"] == list("Bonjour") == of["d:source.blocks.0.attn.k"].labels["S"]
-    assert model("gpt2-tiny").run([[40, 69], [76, 76]])["logits"].labels == {}  # two texts have no tokens in common
+    assert model("gpt2-tiny").run([[40, 69], [76, 76]])["logits"].at(batch=1).labels["T"] == ["k", "k"]
     assert of["token.weight"].axes == "VD" and of["tokens"].axes == "BT" and of["loss"].axes == ""
     assert run("llama 3.1")["embed.out"].labels["T"] == ["40", "69", "76", "76", "79"]
     edited = of.edit("tokens", position=0, set=44)

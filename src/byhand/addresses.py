@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from itertools import accumulate
+from math import prod
+
+import numpy as np
 
 from byhand import aliases
 from byhand.aliases.recipe import same
@@ -28,8 +32,9 @@ def axes_of(program: Program, address: str) -> str:
 
 def unknown(program: Program, name: str) -> AddressError:
     """The error for an address that does not exist, with the nearest ones that do."""
-    near = get_close_matches(name.removeprefix("d:"), program.addresses, n=3, cutoff=0.4)
-    hint = f"the nearest are {', '.join(near)}" if near else f"addresses look like {', '.join(program.addresses[-3:])}"
+    near = get_close_matches(name.removeprefix("d:"), program.addresses, n=3, cutoff=0.5)
+    some = ", ".join(step.address for step in program.steps[:3])
+    hint = f"the nearest are {', '.join(near)}" if near else f"addresses look like {some}; the program lists them all"
     return AddressError(f"{program.name} has no value {name!r}; {hint}")
 
 
@@ -48,6 +53,32 @@ def resolve(program: Program, name: str) -> str:
     return "d:" * name.startswith("d:") + view.addresses[0]
 
 
+def located(
+    program: Program, shapes: Mapping[str, Shape], name: str, index: Sequence[int] | None, choice: Mapping[str, int]
+) -> tuple[str, Index]:
+    """Address and index of one element that is named in any project's words: ``att[0,0,1,2,1]`` is in block 0.
+
+    Raises AddressError for an unknown name or place and for numbers that are computed, InputError for an open axis.
+    """
+    if known(program, name):
+        return name, one(program, name, shapes[base(name)], index, choice)
+    view = aliases.find(program, name.removeprefix("d:"))
+    if view is None:
+        raise unknown(program, name)
+    if view.computed:
+        raise AddressError(f"{name} is computed from {', '.join(view.addresses)}; name one of these")
+    # every element gets a number; where the numbers come to lie says which element is which
+    starts = dict(zip(view.addresses, accumulate((prod(shapes[a]) for a in view.addresses), initial=0), strict=False))
+    numbered = view.build(lambda address: starts[address] + np.arange(prod(shapes[address])).reshape(shapes[address]))
+    refuse_both(name, choice if index is not None else {})
+    shape = numbered.shape
+    place = complete(view.axes, shape, choice, name) if index is None else element(view.axes, shape, index, name)
+    number = int(numbered[place])
+    address = max((a for a in starts if starts[a] <= number), key=lambda a: starts[a])
+    at = np.unravel_index(number - starts[address], shapes[address])
+    return "d:" * name.startswith("d:") + address, tuple(map(int, at))
+
+
 def any_match(program: Program, pattern: str) -> bool:
     return any(fnmatchcase(address, pattern) for address in program.producer)
 
@@ -61,10 +92,10 @@ def matches(program: Program, patterns: Sequence[str]) -> list[str]:
         fitting = {address for address in program.producer if fnmatchcase(address, pattern)}
         fitting = fitting or {address for address in program.addresses if fnmatchcase(address, pattern)}
         if not fitting:
-            view = aliases.find(program, pattern)
-            if view is None:
-                raise unknown(program, pattern)
-            fitting = set(view.addresses)
+            views = [view for name, view in aliases.views(program).items() if fnmatchcase(name, pattern)]
+            fitting = {address for view in views for address in view.addresses}
+        if not fitting:
+            raise unknown(program, pattern)
         found |= fitting
     return [address for address in program.addresses if address in found]
 

@@ -90,7 +90,7 @@ def planned(address: str, where: Place, actions: Mapping[str, Any]) -> Edit:
     asked = [name for name, value in actions.items() if value is not None and not (name == "zero" and value is False)]
     if len(asked) != 1:
         got = ", ".join(asked) or "none"
-        raise InputError(f"an edit of {address} needs exactly one of set, add, scale, zero, from_run; got {got}")
+        raise InputError(f"an edit of {address} needs exactly one of set, add, scale, zero (or from_run); got {got}")
     action = {"zero": "set", "from_run": "set"}.get(asked[0], asked[0])
     value = 0.0 if asked[0] == "zero" else actions[asked[0]]
     return Edit(address, where, action, numbers(value, address), "that of another run" * (asked[0] == "from_run"))

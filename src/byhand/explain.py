@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,7 @@ def opened(bare: Explanation, run: Values, opening: Opening) -> Explanation:
         formula=formula(opening, opening.target, bare.index).partition(" = ")[2],
         numbers=text_of(node),
         operands=tuple(reads),
-        work=lambda: tuple(working(opening, name, at, way) for (name, at), way in ways.items()),
+        work=partial(workings, opening, ways),
     )
 
 
@@ -210,6 +211,10 @@ def linked(run: Values, opening: Opening, leaf: Node) -> Operand:
 
 def operand(run: Values, address: str, index: Index) -> Operand:
     return Operand(address, index, run.look(address)[index].item(), kind_of(run, address))
+
+
+def workings(opening: Opening, ways: Mapping[tuple[str, Index], Node]) -> tuple[Working, ...]:
+    return tuple(working(opening, name, at, way) for (name, at), way in ways.items())
 
 
 def working(opening: Opening, name: str, index: Index, node: Node) -> Working:

@@ -138,13 +138,19 @@ def restricted(visible_TS: Array, address: str, given: Mapping[str, Array], name
     real = given.get(name)
     if real is None:
         return np.tile(visible_TS, (B, 1, 1))
+    if B == 1 and real.shape == (T, S) != (B, S):
+        real = real[None]
     if real.shape not in ((B, S), (B, T, S)):
         raise InputError(f"{name} has shape {real.shape}; give [B,S] = {(B, S)} or [B,T,S] = {(B, T, S)}")
     if not ((real == 0) | (real == 1)).all():
         raise InputError(
             f"{name} holds {real.dtype} numbers; give True (or 1) where a token may be seen, else False (or 0)"
         )
-    return visible_TS & real.astype(bool).reshape(B, -1, S)
+    visible_BTS = visible_TS & real.astype(bool).reshape(B, -1, S)
+    if real.ndim == 2 and T == S:
+        # padding on the left would see nothing, which has no softmax: it sees itself, and nobody sees it
+        visible_BTS |= ~visible_BTS.any(-1, keepdims=True) & ~real.astype(bool)[:, :, None] & np.eye(T, dtype=bool)
+    return visible_BTS
 
 
 MASKS = {"causal", "everything", "source"}

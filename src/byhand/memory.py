@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from typing import Any
@@ -97,17 +98,39 @@ def refuse_too_large(
     kept = {address: size for address, size in sizes.items() if address in keep}
     working = alive_bytes(program.steps, sizes, keep) + working_bytes(program.steps, shapes, precision)
     pending = sum(prod(shapes[address]) * 4 for address in program.weights if weights.pending(address))
+    to_make = f"weights still to make {size(pending)}, " if pending else ""
     few = [pattern for pattern in FEW if any_match(program, pattern)]
     smaller = sum(sizes[address] for address in matches(program, few))
     largest = max(kept, key=lambda address: kept[address], default="nothing")
     fit(
         sum(kept.values()) + working + pending,
-        f"running {program.name} (weights still to make {size(pending)}, working space {size(working)}) and keeping "
+        f"running {program.name} ({to_make}working space {size(working)}) and keeping "
         f"{len(kept)} values ({size(sum(kept.values()))}, the largest {largest} with {size(kept.get(largest, 0))})",
-        f"keep={few} keeps {size(smaller)}; keep less, or run a shorter text or a smaller model"
-        if smaller + working + pending <= available()
-        else "run a shorter text or a smaller model; tables and pseudocode of this one need no memory",
+        at_once(program, shapes, keep, precision, available() - pending)
+        + (
+            f"keep={few} keeps {size(smaller)}; keep less, or run a shorter text or a smaller model"
+            if smaller + working + pending <= available()
+            else "run a shorter text or a smaller model; tables and pseudocode of this one need no memory"
+        ),
     )
+
+
+def at_once(
+    program: Program, shapes: Mapping[str, Shape], keep: Collection[str], precision: Precision, free: int
+) -> str:
+    """How many of these texts would fit at once, in words; nothing where all do or not even one."""
+    B, T = shapes["tokens"]
+    S = shapes["source.tokens"][1] if "source.tokens" in shapes else None
+
+    def too_large(count: int) -> bool:
+        fewer = program.shapes(count, T, S)
+        sizes = value_bytes(program, fewer, precision)
+        kept = sum(sizes[address] for address in sizes if address in keep)
+        working = alive_bytes(program.steps, sizes, keep) + working_bytes(program.steps, fewer, precision)
+        return kept + working > free
+
+    fitting = 0 if B == 1 else B if not too_large(B) else bisect_left(range(1, B), True, key=too_large)
+    return f"run at most {fitting} text{'s'[: fitting > 1]} of {T} tokens at once; " if 0 < fitting < B else ""
 
 
 def refuse_edit(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from math import inf
 from types import ModuleType
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from byhand import generate, inputs
-from byhand.addresses import place, unknown
+from byhand.addresses import place, resolve
 from byhand.changes import planned
 from byhand.engines.reference import precision
 from byhand.errors import InputError
@@ -21,11 +22,12 @@ from byhand.memory import value_bytes
 from byhand.program import Program
 from byhand.run import Keep, Progress, Run, execute, silent, to_keep
 from byhand.setting import Tokens
+from byhand.shapes import whole
 from byhand.tokenizer import PRINTABLE, Characters
 from byhand.weights import Weights, given, random
 
 Array = np.ndarray[Any, Any]
-Text = str | Sequence[int] | Sequence[Sequence[int]] | Array
+Text = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]] | Array
 
 ENGINES = ("reference",)
 
@@ -57,6 +59,10 @@ class Model:
         if targets not in self.programs:
             self.programs[targets] = self.family.program(self.config, targets)
         return self.programs[targets]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A family is a module, which pickle cannot write; its name is enough."""
+        return restored, (self.name, self.family.__name__, self.config, self.weights, self.tokenizer)
 
     @property
     def parameters(self) -> int:
@@ -102,6 +108,9 @@ class Model:
 
         Raises AddressError for a pattern that fits nothing.
         """
+        for name, size in (("B", B), ("T", T), ("S", T if S is None else S)):
+            if whole(size) is None or not 1 <= size <= (inf if name == "B" else self.config.context):
+                raise InputError(f"{name} is {size!r}; give a whole number from 1, a text up to {self.config.context}")
         program = self.program_with(self.program.inputs["mask"].rule == "causal" and T > 1)
         sizes = value_bytes(program, program.shapes(B, T, S), precision(dtype))
         return {address: size for address, size in sizes.items() if address in to_keep(program, keep)}
@@ -113,6 +122,10 @@ class Model:
             if self.tokenizer is None:
                 raise InputError(f"{self.name} has no tokenizer; give token ids from 0 to {vocabulary - 1}")
             text = self.tokenizer.encode(text)
+        elif isinstance(text, list | tuple) and (several := [each for each in text if isinstance(each, str)]):
+            if len(several) < len(text):
+                raise InputError(f"the {what} is a list of texts and other things; give texts only, or ids only")
+            text = [self.token_ids(each, what, most)[0].tolist() for each in several]
         return inputs.token_array(text, vocabulary, self.config.context if most is None else most, what)
 
     def target_ids(self, targets: Any, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +151,10 @@ class Model:
         """
         if self.program.inputs["mask"].rule != "causal" or "logits" not in self.program:
             raise InputError(f"{self.name} does not read left to right, so it cannot continue a text")
+        if source is None and "source.tokens" in self.program.inputs:
+            raise InputError(f"{self.name} translates; give source= and the beginning of what it should say")
         start = self.token_ids(text, most=inf)
+        precision(dtype)
         if len(start) != 1:
             raise InputError(f"generate continues one text, got {len(start)}")
 
@@ -150,16 +166,30 @@ class Model:
 
     def edit(self, address: str, index: Sequence[int | slice] | None = None, **change: Any) -> Model:
         """A new model with one weight changed; where and how as in `Run.edit`: head=, set=, add=, scale=, zero=."""
+        address = resolve(self.program, address)
         if address not in self.weights:
-            raise (
-                unknown(self.program, address)
-                if address not in self.program
-                else InputError(f"{address} is no weight; edit it in a run: model.run(...).edit({address!r}, ...)")
-            )
+            raise InputError(f"{address} is no weight; edit it in a run: model.run(...).edit({address!r}, ...)")
         actions = {name: change.pop(name, None) for name in ("set", "add", "scale", "zero")}
         before = self.weights[address]
         each = planned(address, place(self.program, address, before.shape, index, change), actions)
         return replace(self, weights=self.weights.edited(each))
+
+
+def restored(name: str, family: str, config: Any, weights: Weights, tokenizer: Characters | None) -> Model:
+    """The model that was pickled; unpickling its config has imported the family."""
+    return Model(name, sys.modules[family], config, weights, tokenizer)
+
+
+def check_config(module: ModuleType, config: Any) -> None:
+    """Raise InputError for a config of another family and for a size that is no whole number from 1 on."""
+    kind = getattr(module, "Config", None)
+    if isinstance(kind, type) and not isinstance(config, kind):
+        family = module.__name__.rpartition(".")[2]
+        raise InputError(f"{family} needs a {family}.Config, got {config!r:.60}")
+    for each in fields(config) if is_dataclass(config) else ():
+        value = getattr(config, each.name)
+        if each.type in (int, "int") and (whole(value) is None or value < 1):
+            raise InputError(f"{each.name} is {value!r}; give a whole number, 1 or more")
 
 
 # --- models by name ---------------------------------------------------------------------------------------------
@@ -185,10 +215,11 @@ def load(name: str, *, seed: int = 0) -> Model:
         )
     if name == "aab-gpt2":
         return make(gpt2, TWIN, handmade.twin(TWIN.hidden), tokenizer=Characters(handmade.ALPHABET), name=name)
-    family = names().get(name)
+    family = names().get(name) if isinstance(name, str) else None
     if family is None:
-        near = get_close_matches(name, names(), n=3, cutoff=0.3) or list(names())[:6]
-        raise InputError(f"no model {name!r}; the nearest are {', '.join(near)}; `byhand models` lists all")
+        near = get_close_matches(str(name), names(), n=3, cutoff=0.5)
+        hint = f"the nearest are {', '.join(near)}" if near else f"there are {', '.join(list(names())[:6])} and others"
+        raise InputError(f"no model {name!r}; {hint}; `byhand models` lists all")
     config = FAMILIES[family].SHAPES[name]
     tokenizer = Characters(PRINTABLE) if config.vocabulary == len(PRINTABLE) else None
     return make(family, config, seed=seed, tokenizer=tokenizer, name=name)
@@ -208,9 +239,11 @@ def make(
     family: a family's name or a module with a `program` function of its own; weights: arrays by address, exactly those
     the program reads, or None for random ones from the seed. Raises InputError and ShapeError for what does not fit.
     """
-    if isinstance(family, str) and family not in FAMILIES:
-        raise InputError(f"no family {family!r}; there are: {', '.join(FAMILIES)}")
-    module = FAMILIES[family] if isinstance(family, str) else family
+    if not isinstance(family, ModuleType) and family not in FAMILIES:
+        raise InputError(f"no family {family!r}; there are: {', '.join(FAMILIES)}; or give a module")
+    module = family if isinstance(family, ModuleType) else FAMILIES[family]
+    check_config(module, config)
     program = module.program(config)
+    program.shapes(T=2, S=3)  # sizes that do not fit together are refused here, not in the first run
     own = random(program, seed) if weights is None else given(program, weights)
     return Model(name or program.name, module, config, own, tokenizer, {False: program})

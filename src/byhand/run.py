@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from byhand import aliases, contributions
-from byhand.addresses import axes_of, base, is_side, known, matches, one, place, resolve, unknown
+from byhand.addresses import axes_of, base, is_side, known, located, matches, place, resolve, unknown
 from byhand.changes import Edit, numbers, planned
 from byhand.diff import Diff, diff
 from byhand.engines import reference
 from byhand.engines.reference import UNEDITED, Precision
-from byhand.errors import InputError, ShapeError
+from byhand.errors import AddressError, InputError, ShapeError
 from byhand.explain import explain
 from byhand.explanation import Explanation
 from byhand.gradients import Gradients
@@ -51,7 +51,7 @@ class Run:
 
     def __repr__(self) -> str:
         B, T = self.inputs["tokens"].shape
-        edits = f", {len(self.edits)} edits" * bool(self.edits)
+        edits = f", {len(self.edits)} edit{'s' * (len(self.edits) > 1)}" * bool(self.edits)
         return f"<run of {self.program.name}: {B} x {T} tokens, {self.dtype}, {len(self.kept)} values kept{edits}>"
 
     # --- looking ----------------------------------------------------------------------------------------------
@@ -90,6 +90,8 @@ class Run:
 
     def shape(self, address: str) -> Shape:
         """The shape of the array at an address, without computing it."""
+        if base(address) not in self.setting.shapes:
+            raise unknown(self.program, address)
         return self.setting.shapes[base(address)]
 
     def unedited(self, address: str) -> Array:
@@ -103,12 +105,23 @@ class Run:
 
     def __getitem__(self, name: str) -> Tensor:
         """The value at an address or at another project's name for it (llm.c, TransformerLens, Hugging Face)."""
+        if not isinstance(name, str):
+            raise AddressError(f"a run is asked for a value by its address, such as run['logits']; got {name!r}")
+        if any(sign in name for sign in "*?"):
+            raise AddressError(f"{name!r} is a pattern, which may name several values: use run.matching({name!r})")
         if name.startswith("d:"):
             return self.grad[name]
         view = None if known(self.program, name) else aliases.find(self.program, name)
         if view:
             return Tensor(view.build(self.look), view.axes, name, self.labels(view.addresses[0]))
         return Tensor(self.look(name), axes_of(self.program, name), name, self.labels(name))
+
+    def __iter__(self) -> Iterator[str]:
+        """All addresses: inputs, what the steps write in order, weights."""
+        return iter(self.program.addresses)
+
+    def keys(self) -> list[str]:
+        return self.program.addresses
 
     def __contains__(self, name: str) -> bool:
         if name.startswith("d:"):
@@ -121,15 +134,19 @@ class Run:
         gradients = [found for pattern in patterns if pattern.startswith("d:") for found in self.grad.matching(pattern)]
         return {address: self[address] for address in [*values, *gradients]}
 
-    def labels(self, address: str) -> dict[str, list[str]]:
-        """The tokens along the position axes, where there is one text."""
+    def labels(self, address: str) -> dict[str, list[Any]]:
+        """The tokens along the position axes; a list for each text, where there are several."""
         source = "source." if address.removeprefix("d:").startswith("source.") else ""
         crossing = "source." if ".cross." in address or address.startswith("cross.") else source
         asking, asked = (self.inputs.get(f"{prefix}tokens") for prefix in (source, crossing))
-        if asking is None or asked is None or len(asking) != 1:
+        if asking is None or asked is None:
             return {}
         write = self.setting.tokens.text
-        return {"T": [write(int(t)) for t in asking[0]], "S": [write(int(t)) for t in asked[0]]}
+        texts = {"T": [[write(int(t)) for t in text] for text in asking]}
+        texts["S"] = texts["T"] if asked is asking else [[write(int(t)) for t in text] for text in asked]
+        if len(asking) == 1:
+            return {letter: names[0] for letter, names in texts.items()}
+        return dict(texts) if "B" in axes_of(self.program, address) else {}
 
     def compute(self, targets: Collection[str], progress: Progress) -> dict[str, Array]:
         """Run the steps that make these values from what is kept, and return them; nothing is kept."""
@@ -174,6 +191,8 @@ class Run:
         shape = self.setting.shapes[address]
         where = place(self.program, address, shape, index, choice)
         actions = {"set": set, "add": add, "scale": scale, "zero": zero}
+        if from_run is not None and not isinstance(from_run, Run):
+            raise InputError(f"from_run must be another run, got {type(from_run).__name__}")
         if from_run is not None:
             actions["from_run"] = taken(from_run.look(address), shape, where, address)
         return self.edited(planned(address, where, actions))
@@ -200,6 +219,8 @@ class Run:
 
     def diff(self, other: Run) -> Diff:
         """What changed from this run to another of the same program: first, largest, output before and after."""
+        if not isinstance(other, Run):
+            raise InputError(f"a run is compared with another run, got {type(other).__name__}")
         return diff(self, other, self.setting.tokens.labels())
 
     # --- gradients --------------------------------------------------------------------------------------------
@@ -220,13 +241,16 @@ class Run:
         MemoryRefused, NotANumber.
         """
         if of == "loss" and "loss" not in self.program:
-            raise InputError(
-                "this run has no loss: give two tokens or targets=, or name a value: backward('logits', ...)"
-            )
+            more = "two tokens or targets=" if self.program.inputs["mask"].rule == "causal" else "targets="
+            raise InputError(f"this run has no loss: give {more}, or name a value: backward('logits', ...)")
+        if seed is None:
+            of, index = located(self.program, self.setting.shapes, of, index, choice)
         of, program, setting = resolve(self.program, of), self.program, self.setting
         if of not in program.producer or is_side(program, of):
             raise InputError(f"{of} is not what a step gives on, so nothing has a gradient of it; name another value")
-        start, path = self.start(of, index, seed, choice), program.path(of)
+        if seed is not None and (index is not None or choice):
+            raise InputError(f"backward of {of}: got seed= and also which number; give one of the two")
+        start, path = self.start(of, index, seed), program.path(of)
         read = {base(address) for step in path for _, address in reference.saved_operands(step)}
         missing = read & program.producer.keys() - self.kept.keys()
         refuse_gradients(program, setting.shapes, path, missing, setting.precision)
@@ -236,14 +260,12 @@ class Run:
         self.gradients = Gradients(self, of, steps, {address: frozen(array) for address, array in arrays.items()})
         return self.gradients
 
-    def start(self, of: str, index: Sequence[int] | None, seed: Any, choice: Mapping[str, int]) -> Array:
+    def start(self, of: str, index: Sequence[int] | None, seed: Any) -> Array:
         """The gradient to start from: the caller's, or one at one element and zero elsewhere."""
         shape = self.setting.shapes[of]
         if seed is None:
             start = np.zeros(shape)
-            start[one(self.program, of, shape, index, choice)] = 1.0
-        elif index is not None or choice:
-            raise InputError(f"backward of {of}: got seed= and also which number; give one of the two")
+            start[tuple(index or ())] = 1.0
         else:
             start = np.asarray(numbers(seed, of), np.float64)
             if start.shape != shape:
@@ -274,8 +296,7 @@ class Run:
 
         address: of a value, weight or input; ``d:`` + address for a gradient. Raises AddressError, InputError.
         """
-        address = resolve(self.program, address)
-        return explain(self, address, one(self.program, address, self.shape(address), index, choice))
+        return explain(self, *located(self.program, self.setting.shapes, address, index, choice))
 
     def predictions(self, batch: int = 0) -> list[Prediction]:
         """What was expected after every position of one text: token, target, probabilities, logits, loss.
@@ -315,7 +336,11 @@ def execute(
 
 def to_keep(program: Program, keep: Keep) -> frozenset[str]:
     """The addresses of the values that a run keeps. Raises AddressError for a pattern that fits nothing."""
+    if not isinstance(keep, str | Iterable) or not all(isinstance(each, str) for each in keep):
+        raise InputError(f"keep is {keep!r}; give 'all', or a list of addresses and patterns")
     patterns = ("*",) if keep == "all" else (keep,) if isinstance(keep, str) else keep
+    if any(pattern.startswith("d:") for pattern in patterns):
+        raise InputError("keep= is for values; gradients are made, all of them, by run.backward()")
     return frozenset(matches(program, patterns)) & program.producer.keys() | program.producer.keys() & ALWAYS_KEPT
 
 

@@ -185,9 +185,16 @@ def within(index: Any, size: int, where: str) -> int:
 def whole(value: Any) -> int | None:
     """The value as a whole number, if it is one."""
     try:
-        return to_int(value)
+        return None if isinstance(value, bool) else to_int(value)
     except TypeError:
         return None
+
+
+def split_evenly(size: int, parts: int, what: str, of: str) -> int:
+    """How much each part gets. Raises InputError when the parts would not be equal."""
+    if size % parts:
+        raise InputError(f"{what} {size} cannot be shared evenly by {parts} {of}; choose a multiple of {parts}")
+    return size // parts
 
 
 def written(place: int | slice) -> str:

@@ -73,6 +73,8 @@ def frozen(array: Array) -> Array:
 
 def given(program: Program, arrays: Mapping[str, Array]) -> Weights:
     """Check that the arrays are exactly what the program reads. Raises ShapeError or InputError for a misfit."""
+    if not isinstance(arrays, Mapping):
+        raise InputError(f"weights must be arrays by address, got {type(arrays).__name__}; give a dictionary")
     shapes = program.shapes()
     missing, left_over = program.weights.keys() - arrays.keys(), arrays.keys() - program.weights.keys()
     for what, names in (("misses", missing), ("does not read", left_over)):
@@ -81,6 +83,8 @@ def given(program: Program, arrays: Mapping[str, Array]) -> Weights:
             raise InputError(f"{program.name} {what} {len(names)} weights: {some}; give exactly those of its program")
     for address, axes in program.weights.items():
         array = arrays[address]
+        if not isinstance(array, np.ndarray):
+            raise InputError(f"{address} is of type {type(array).__name__}; give a NumPy array")
         if array.shape != shapes[address]:
             raise ShapeError(f"{address} ({axes}) has shape {array.shape}, but {program.name} needs {shapes[address]}")
         if array.dtype.kind not in "fV":  # V: bfloat16

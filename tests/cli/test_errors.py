@@ -73,7 +73,7 @@ MISTAKES = {
     "explain aab aab 'logits[0,0]'": "got 2 indices; give 3",
     "explain aab aab 'logits[0,:,1]'": "means several numbers",
     "explain aab aab 'd:nosuch[0]'": "no value 'd:nosuch'",
-    "explain aab aab 'preatt[0,0,0,0,0]'": "rearrangement of blocks.0.attn.scores",
+    "explain aab aab 'preatt[0,0,0,0,9]'": "preatt, axis S: index 9 is out of range",
     "explain aab aab logits --position 1 --token z": "character 'z'",
     "explain aab aab logits --position 1 --token ab": "'ab' is 2 tokens",
     "explain minilm-l6 --ids 1,2 pooler.out --position 0 --token a": "no tokenizer",

@@ -7,10 +7,12 @@ share them by inheritance and stay functions of one thing.
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Annotated, Any, get_type_hints
+from functools import partial
+from typing import Annotated, Any, get_args, get_type_hints
 
-from typer import Argument, Option, Typer
+from typer import Argument, BadParameter, Option, Typer
 
 from byhand.errors import InputError
 
@@ -80,7 +82,23 @@ def parameter(each: Field[Any], kind: Any) -> inspect.Parameter:
     """A dataclass field as the parameter that typer reads."""
     default = each.default if each.default_factory is MISSING else each.default_factory()
     default = inspect.Parameter.empty if default is MISSING else default
+    named, about = get_args(kind)
+    for number in NUMBERS:
+        if number in (named, *get_args(named)):
+            about = copy(about)
+            about.parser = partial(read_number, number)
+    kind = Annotated[named, about]
     return inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+NUMBERS: dict[type, str] = {int: "a whole number", float: "a number"}
+
+
+def read_number(number: type, text: str) -> Any:
+    try:
+        return number(text)
+    except ValueError:
+        raise BadParameter(f"got {text!r}; give {NUMBERS[number]}") from None
 
 
 # --- reading what was typed -------------------------------------------------------------------------------------

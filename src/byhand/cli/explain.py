@@ -16,7 +16,7 @@ from byhand.cli.starting import differentiate, edited, placed, progress, read_to
 from byhand.cli.tree import drawn, grow, largest, shorter
 from byhand.contributions import Split
 from byhand.errors import InputError
-from byhand.explanation import LEAF, Explanation, Term, axes_of, place
+from byhand.explanation import Explanation, Term, axes_of, leaf, place
 from byhand.model import Model
 from byhand.run import Run
 from byhand.shapes import AXES, WORDS
@@ -146,9 +146,7 @@ def print_explanation(each: Explanation, run: Run, most: int | None, digits: int
     if each.note:
         show.write(f"edited: {each.note}")
     if not each.operands and not each.working:
-        return show.write(
-            "set by an edit" if each.operator == "edit" else LEAF.get(each.kind, "made from settings alone")
-        )
+        return show.write("set by an edit" if each.operator == "edit" else leaf(each, run.program))
     if each.working:
         section("on the way")
         for way in each.working[:most]:

@@ -18,7 +18,7 @@ from byhand.cli import show
 from byhand.cli.arguments import Start
 from byhand.cli.changed import print_diff
 from byhand.cli.figures import scalar, summary, token_name
-from byhand.cli.starting import changes, edited, start, texts
+from byhand.cli.starting import changes, edited, start, texts, way_to_a_loss
 from byhand.errors import InputError
 from byhand.memory import size
 from byhand.model import Model
@@ -33,6 +33,7 @@ EXAMPLES = (
 )
 ANSWERS = ("logits", "probs")
 SMALL_VOCABULARY = 4  # up to here every token has its columns
+MARGIN = 7  # of a line that has too little room beside the others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ def command(asked: Asked) -> None:
     model, run = start(asked, asked.text, kept(asked))
     changed = edited(model, run, asked.edit)
     if asked.loss and "loss" not in run.program:
-        raise InputError("there is no loss: give two tokens or more, or --targets")
+        raise InputError(f"there is no loss: {way_to_a_loss(run)}")
     if asked.json:
         return show.document(to_dict(asked, model, run, changed))
     print_run(asked, model, changed)
@@ -176,29 +177,44 @@ def print_run(asked: Asked, model: Model, run: Run) -> None:
 
 
 def table(listed: list[Prediction], run: Run, asked: Asked) -> Group:
-    """A row a position; a small vocabulary has its probabilities and logits side by side."""
-    write = run.setting.tokens.text
+    """A row a position; a small vocabulary has its probabilities and logits side by side, as far as there is room."""
     few = run.program.sizes["V"] <= SMALL_VOCABULARY
+    rows = [cells(each, run, few, asked) for each in listed]
+    for left_out in ((), ("logit ",), ("logit ", "p(")):
+        shown = {name: side_of(name) for name in rows[0] if not name.startswith(left_out)}
+        lines = [[row[name] for name in shown] for row in rows]
+        if show.fits(shown, lines):
+            return show.table(shown, lines)
+    lists = [name for name in shown if name.endswith(" most likely")]
+    shown = {name: side for name, side in shown.items() if name not in lists}
+    below = [[show.wrapped(str(row[name]), MARGIN, "dim") for name in lists] for row in rows]
+    lines = [[[row[name] for name in shown], *more] for row, more in zip(rows, below, strict=True)]
+    return show.table(shown, [line for group in lines for line in group])
+
+
+def side_of(name: str) -> str:
+    return "right" if name in ("place", "loss") or name.startswith(("p(", "logit ")) else "left"
+
+
+def cells(each: Prediction, run: Run, few: bool, asked: Asked) -> dict[str, str | Text]:
+    """The cells of a position under the headings of their columns."""
+    name = lambda token: token_name(run.setting.tokens.text(token))  # noqa: E731
     causal = run.program.inputs["mask"].rule == "causal"
-    columns = {"place": "right", "token": "left", "next" if causal else "target": "left", "predicted": "left"}
-    labels = [token_name(write(v)) for v in range(run.program.sizes["V"])] if few else []
-    columns |= {f"p({label})": "right" for label in labels} | {f"logit {label}": "right" for label in labels}
-    columns |= {} if few else {f"the {asked.top} most likely": "left"}
-    columns |= {"loss": "right"} if asked.loss else {}
-    return show.table(columns, [cells(each, write, few, asked) for each in listed])
-
-
-def cells(each: Prediction, write: Any, few: bool, asked: Asked) -> list[Any]:
-    name = lambda token: token_name(write(token))  # noqa: E731
-    target = "" if each.target is None else name(each.target)
     style = {True: "green", False: "red", None: ""}[each.right]
-    row: list[Any] = [str(each.position), name(each.token), target, Text(name(each.best), style=style)]
+    row: dict[str, str | Text] = {
+        "place": str(each.position),
+        "token": name(each.token),
+        "next" if causal else "target": "" if each.target is None else name(each.target),
+        "predicted": Text(name(each.best), style=style),
+    }
     if few:
-        row += [percent(p) for p in each.probs_V] + [scalar(x, 6) for x in each.logits_V]
+        row |= {f"p({name(v)})": percent(p) for v, p in enumerate(each.probs_V)}
+        row |= {f"logit {name(v)}": scalar(x, 6) for v, x in enumerate(each.logits_V)}
     else:
-        row.append("  ".join(f"{name(token)} {percent(each.probs_V[token])}" for token in each.top(asked.top)))
+        most = (f"{name(token)} {percent(each.probs_V[token])}" for token in each.top(asked.top))
+        row[f"the {asked.top} most likely"] = "  ".join(most)
     if asked.loss:
-        row.append("" if each.loss is None else f"{each.loss:.4g}")
+        row["loss"] = "" if each.loss is None else f"{each.loss:.4g}"
     return row
 
 

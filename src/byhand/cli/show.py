@@ -79,11 +79,21 @@ def table(columns: Mapping[str, str], rows: Sequence[Any], margin: int = 0) -> G
     A row is a list or tuple of cells, or anything else that is printed, across all columns. Nothing is ever cut off.
     """
     head: Cells = [dim(name) for name in columns]
-    cells = [head, *(row for row in rows if isinstance(row, list | tuple))]
-    widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
+    widths = widths_of(columns, rows)
     right = [side == "right" for side in columns.values()]
     lines = (aligned(row, widths, right, margin) if isinstance(row, list | tuple) else row for row in (head, *rows))
     return Group(*lines)
+
+
+def widths_of(columns: Mapping[str, str], rows: Sequence[Any]) -> list[int]:
+    """Columns on the terminal of each column of a table."""
+    cells = [list(columns), *(row for row in rows if isinstance(row, list | tuple))]
+    return [max(map(width_of, column)) for column in zip(*cells, strict=True)]
+
+
+def fits(columns: Mapping[str, str], rows: Sequence[Any]) -> bool:
+    """Whether each row of a table takes one line."""
+    return sum(width + 2 for width in widths_of(columns, rows)) - 2 <= console().width
 
 
 def width_of(cell: str | Text) -> int:

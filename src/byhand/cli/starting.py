@@ -115,12 +115,20 @@ def read_token(model: Model, text: str) -> int:
 def differentiate(run: Run, of: Place | None) -> None:
     """Run backward from the loss, or from one number of a value. Raises InputError when there is no loss."""
     if of is None and "loss" not in run.program:
-        raise InputError("there is no loss to go back from: give two tokens or more, --targets, or --of 'ADDR[..]'")
+        raise InputError(f"there is no loss to go back from: {way_to_a_loss(run)}, or --of 'ADDR[..]'")
     with progress(f"running {run.program.name} backward") as tick:
         if of is None:
             run.backward(progress=tick)
         else:
             run.backward(of.address, of.index, **of.choice, progress=tick)  # type: ignore[arg-type]
+
+
+def way_to_a_loss(run: Run) -> str:
+    """What to give so that a run has a loss; a model that reads both sides has no next token to be right about."""
+    if "logits" not in run.program:
+        return f"{run.program.name} has no logits"
+    causal = run.program.inputs["mask"].rule == "causal"
+    return "give two tokens or more, or --targets" if causal else "give --targets"
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------

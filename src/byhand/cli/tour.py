@@ -153,7 +153,8 @@ def print_number(run: Run, branch: Branch) -> None:
         3,
         "Ask where a number comes from",
         f"After {TEXT}, why is b expected? Its logit is {scalar(branch.each.stored)}. Every number here was made from "
-        "those below it; the tree follows the largest part each time, down to weights and to the text.",
+        "those below it; the tree follows the largest part each time, down to weights and to the text. "
+        "Addends that are 0 are left out.",
     )
     show.write(drawn(branch, run, 6, show.console().width))
 

@@ -60,6 +60,7 @@ def command(asked: Asked) -> None:
     """Show the values of a run, in the order they are computed.
 
     Without addresses: every value in one line. An address: its numbers. A pattern (blocks.*.attn.weights): a line each.
+    d:ADDR is a gradient; it is computed without --backward too.
     """
     if asked.out:
         check_target(asked.out, asked.force)

@@ -11,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from byhand.cli.figures import scalar, token_name
-from byhand.explanation import LEAF, Explanation, Operand, Term, place
+from byhand.explanation import Explanation, Operand, Term, leaf, place
 from byhand.run import Run
 
 DECIMAL = re.compile(r"\d+\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+")
@@ -120,21 +120,17 @@ def notes(branch: Branch, run: Run, digits: int) -> Iterator[str]:
     if each.kind == "input" and each.address.endswith("tokens"):
         yield f"the token {token_name(run.setting.tokens.text(int(each.stored)))}"
     elif not each.operands:
-        yield LEAF.get(each.kind, each.operator)
-        yield each.kind
+        yield "weight" if each.kind == "weight" else each.operator or leaf(each, run.program)
     elif branch.repeated:
         yield "as above"
     else:
         terms = largest(each.terms)
         for shown in (3, 2, 1):
             some = " + ".join(shorter(term.numbers, digits) for term in terms[:shown])
-            yield f"{each.operator}: {some}{rest(each, terms[shown:])}"
+            yield f"{each.operator}: {some}{rest(terms[shown:])}"
         yield each.operator
 
 
-def rest(each: Explanation, terms: list[Term]) -> str:
-    """The addends that are not written out."""
-    zeros = sum(term.value == 0 for term in each.terms)
-    left = [f"{len(terms)} more"] * bool(terms and terms[0].value)
-    left += ["0" if zeros == 1 else f"{zeros} zeros"] * bool(zeros and len(each.terms) > zeros)
-    return "".join(f" + {word}" for word in left)
+def rest(terms: list[Term]) -> str:
+    """The addends that are not written out; those that are zero are not counted, so that there is room deep down."""
+    return f" + {len(terms)} more" if terms and terms[0].value else ""

@@ -23,6 +23,7 @@ from byhand.operators import (
     unembed,
 )
 from byhand.program import Program
+from byhand.shapes import split_evenly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,8 @@ class Config:
 def program(config: Config, targets: bool = False) -> Program:
     """The model as steps; with targets also the loss of its guesses."""
     c = config
-    sizes = {"D": c.width, "H": c.heads, "G": c.heads, "K": c.width // c.heads, "F": c.hidden, "V": c.vocabulary}
+    K = split_evenly(c.width, c.heads, "width", "heads")
+    sizes = {"D": c.width, "H": c.heads, "G": c.heads, "K": K, "F": c.hidden, "V": c.vocabulary}
     p = Program("bert", sizes | {"P": c.context, "Y": c.segments})
     x, allowed = embed(p, c), p.input("mask BTS", "everything")
     for layer in range(c.layers):

@@ -21,6 +21,7 @@ from byhand.operators import (
     unembed,
 )
 from byhand.program import Program
+from byhand.shapes import split_evenly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,8 @@ class Config:
 def program(config: Config, targets: bool = False) -> Program:
     """The model as steps; with targets also its loss."""
     c = config
-    sizes = {"D": c.width, "H": c.heads, "G": c.heads, "K": c.width // c.heads, "F": c.hidden, "V": c.vocabulary}
+    K = split_evenly(c.width, c.heads, "width", "heads")
+    sizes = {"D": c.width, "H": c.heads, "G": c.heads, "K": K, "F": c.hidden, "V": c.vocabulary}
     p = Program("gpt2", sizes | {"P": c.context})
     tokens, positions = p.input("tokens BT", "tokens"), p.input("positions BT", "positions")
     allowed = p.input("mask BTS", "causal")

@@ -15,6 +15,7 @@ import numpy as np
 from byhand.families.readout import predict
 from byhand.operators import add, from_heads, lookup, mask, mix, scores, softmax, to_heads, unembed
 from byhand.program import Program
+from byhand.shapes import split_evenly
 
 Array = np.ndarray[Any, Any]
 
@@ -37,7 +38,8 @@ class Config:
 def program(config: Config, targets: bool = False) -> Program:
     """The model as steps; with targets also its loss."""
     c = config
-    sizes = {"D": c.width, "H": c.heads, "G": c.heads, "K": c.width // c.heads, "V": c.vocabulary, "P": c.context}
+    K = split_evenly(c.width, c.heads, "width", "heads")
+    sizes = {"D": c.width, "H": c.heads, "G": c.heads, "K": K, "V": c.vocabulary, "P": c.context}
     p = Program("handmade", sizes)
     tokens, positions = p.input("tokens BT", "tokens"), p.input("positions BT", "positions")
     allowed = p.input("mask BTS", "causal")

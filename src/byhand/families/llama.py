@@ -27,6 +27,7 @@ from byhand.operators import (
     unembed,
 )
 from byhand.program import Program
+from byhand.shapes import split_evenly
 
 ROTARY = {"pairs": rotary_pairs, "halves": rotary_halves}
 
@@ -67,6 +68,7 @@ def program(config: Config, targets: bool = False) -> Program:
     c = config
     if c.rotary not in ROTARY:
         raise InputError(f"rotary layout {c.rotary!r} is unknown; use {' or '.join(ROTARY)}")
+    split_evenly(c.heads, c.groups, "heads", "groups")
     sizes = {"D": c.width, "H": c.heads, "G": c.groups, "K": c.head_width, "F": c.hidden, "V": c.vocabulary}
     p = Program("llama", sizes)
     tokens, positions = p.input("tokens BT", "tokens"), p.input("positions BT", "positions")
@@ -81,7 +83,7 @@ def program(config: Config, targets: bool = False) -> Program:
 
 
 def angles(p: Program, positions: str, c: Config) -> str:
-    setting = {"J": c.head_width // 2, "theta": c.theta}
+    setting = {"J": split_evenly(c.head_width, 2, "head_width", "features of a rotary pair"), "theta": c.theta}
     if c.scaling is None:
         return p("rotary.angle BTJ", rotary_angles, positions, **setting)
     return p("rotary.angle BTJ", rotary_angles_llama31, positions, **setting, **vars(c.scaling))

@@ -26,6 +26,7 @@ from byhand.operators import (
     unembed,
 )
 from byhand.program import Program
+from byhand.shapes import split_evenly
 
 PARTS = ("encoder", "decoder", "encoder-decoder")
 
@@ -52,7 +53,8 @@ def program(config: Config, targets: bool = False) -> Program:
     c = config
     if c.part not in PARTS:
         raise InputError(f"part {c.part!r} is unknown; use one of {', '.join(PARTS)}")
-    sizes = {"D": c.width, "H": c.heads, "G": c.heads, "K": c.width // c.heads, "F": c.hidden, "V": c.vocabulary}
+    K = split_evenly(c.width, c.heads, "width", "heads")
+    sizes = {"D": c.width, "H": c.heads, "G": c.heads, "K": K, "F": c.hidden, "V": c.vocabulary}
     p = Program(f"original {c.part}", sizes)
     memory = across = None
     if c.part == "encoder-decoder":

@@ -3,6 +3,7 @@
 import numpy as np
 
 from byhand.operators.record import operator
+from byhand.shapes import split_evenly
 
 
 @operator
@@ -50,6 +51,7 @@ class sinusoidal_positions:
     """
 
     def forward(position_BT, *, D, base=10000.0):
+        split_evenly(D, 2, "width", "waves (sine and cosine)")
         wavelength_I = base ** (2 * np.arange(D // 2) / D)
         angle_BTI = position_BT[:, :, None] / wavelength_I
         out_BTI2 = np.stack([np.sin(angle_BTI), np.cos(angle_BTI)], axis=-1)
