@@ -80,6 +80,28 @@ def test_what_to_keep_instead_does_keep_less(free, monkeypatch):
     )
 
 
+def test_many_texts_are_told_how_many_fit_at_once(free, monkeypatch):
+    of = model("gpt2-tiny")
+    asked = []
+    with monkeypatch.context() as watched:
+        watched.setattr(memory, "fit", lambda need, what, instead: asked.append(need))
+        for count in (1, 3):
+            of.run([[1, 2, 3, 4]] * count)
+    for room, fitting in ((asked[1], "3 texts"), (asked[1] - 1, "2 texts"), (asked[0], "1 text"), (asked[0] - 1, "")):
+        free(room)
+        with pytest.raises(MemoryRefused) as caught:
+            of.run([[1, 2, 3, 4]] * 7)
+        message = str(caught.value)
+        assert "\n" not in message and "weights still to make" not in message
+        assert "running gpt2 (working space " in message
+        said = re.search(r"free; run at most (.*?) of 4 tokens at once; ", message)
+        assert (said[1] if said else "") == fitting
+    free(10)
+    with pytest.raises(MemoryRefused) as caught:
+        of.run([1, 2, 3, 4])
+    assert "at once" not in str(caught.value)
+
+
 def test_exactly_enough_is_enough(free, monkeypatch):
     asked = []
     monkeypatch.setattr(memory, "fit", lambda need, what, instead: asked.append(need))

@@ -225,7 +225,7 @@ def text(each: Explanation, digits: int = 6, most: int = 8) -> str:
     if each.note:
         lines.append(f"  edited: {each.note}")
     if not each.operands and not each.working:
-        return "\n".join([*lines, f"  {leaf(each, each.run and each.run.program)}"])
+        return "\n".join([*lines, f"  {leaf(each)}"])
     for way in each.working[:most]:
         lines.append(f"  {way.name} = {way.formula} = {notation.number(way.value, digits)}")
     if len(each.working) > most:
@@ -238,9 +238,9 @@ def text(each: Explanation, digits: int = 6, most: int = 8) -> str:
     return "\n".join(lines)
 
 
-def leaf(each: Explanation, program: Program | None) -> str:
+def leaf(each: Explanation) -> str:
     """What a number is that was made from no others; of an input, what its rule says."""
-    given = program.inputs.get(base(each.address)) if program and each.kind == "input" else None
+    given = each.run.program.inputs.get(base(each.address)) if each.run is not None else None
     return LEAF.get(given.rule if given else each.kind, "made from settings alone")
 
 
@@ -250,7 +250,7 @@ LEAF = {
     "input": "given with the text",
     # by the rule of an input, see inputs.RULES
     "tokens": "given with the text",
-    "positions": "its place in the text",
+    "positions": "place in the text",
     "segments": "its segment",
     "targets": "what should come",
     "causal": "causal: later positions are hidden",

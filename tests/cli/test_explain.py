@@ -3,6 +3,8 @@
 import pytest
 
 import byhand as package
+from byhand.explanation import LEAF
+from byhand.inputs import RULES
 
 PLACE = "blocks.0.attn.weights"
 
@@ -75,12 +77,39 @@ def test_working_on_the_way(byhand):
     assert answer.row(f"{PLACE.replace('weights', 'masked')}[0,0,2,2]")[1:] == ["362.039", "value"]
 
 
-LEAVES = {"token.weight[1,0]": "a weight of the model", "tokens[0,1]": "given with the text"}
+LEAVES = {
+    "aab baa token.weight[1,0]": "a weight of the model",
+    "aab baa tokens[0,1]": "given with the text",
+    "aab baa positions[0,1]": "place in the text",
+    "aab baa mask[0,1,0]": "causal: later positions are hidden",
+    "aab baa targets[0,1]": "what should come",
+    "bert-tiny ab mask[0,1,0]": "everything may be seen",
+    "bert-tiny ab segments[0,1]": "its segment",
+}
 
 
-@pytest.mark.parametrize(("place", "said"), LEAVES.items())
-def test_leaves_say_what_they_are(byhand, place, said):
-    assert said in byhand("explain", "aab", "baa", place).lines
+@pytest.mark.parametrize(("words", "said"), LEAVES.items())
+def test_leaves_say_what_they_are(byhand, words, said):
+    assert said in byhand("explain", *words.split()).lines
+
+
+def test_every_rule_of_an_input_has_its_words():
+    assert set(RULES) <= set(LEAF)
+
+
+def test_leaves_say_the_same_at_every_depth(byhand):
+    lines = byhand("explain", "aab", "baa", "logits[0,2,1]", "--depth", "20", "--terms", "1").lines
+    said = {"token.weight": "weight", "positions": "place in the text", "mask": "causal: later positions are hidden"}
+    found = [(word, line) for line in lines for word in said if f"── {word}[" in line]
+    assert {word for word, _ in found} == set(said)
+    assert all(line.endswith(f"  {said[word]}") for word, line in found)
+    assert all(line.endswith("  weight") for line in lines if ".weight[" in line and "──" in line)
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_products_deep_in_a_tree_keep_their_numbers(byhand):
+    lines = byhand("explain", "aab", "baa", "logits[0,2,1]", "--depth", "20", "--terms", "1").lines
+    assert any(line.endswith("blocks.0.attn.q[0,2,0,1] = 1024  to_heads: 1 * 1024") for line in lines)
 
 
 def test_an_edited_number_says_so(byhand):

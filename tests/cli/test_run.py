@@ -32,6 +32,26 @@ def test_a_table_of_positions(byhand):
     assert "loss 0 (mean over 2 positions, in nats)" in answer.lines
 
 
+def test_a_narrow_table_leaves_out_logits_then_probabilities(byhand, monkeypatch):
+    full = ["place", "token", "next", "predicted", "p(a)", "p(b)", "logit", "a", "logit", "b"]
+    for width, left in ((63, full), (62, full[:6]), (45, full[:6]), (44, full[:4]), (29, full[:4])):
+        monkeypatch.setenv("COLUMNS", str(width))
+        answer = byhand("run", "aab", "aab")
+        assert answer.row("place") == left
+        assert all(len(line) <= width for line in answer.lines[:6])
+        assert len(answer.row("0 a")) == (len(left) if left != full else 8)
+
+
+def test_a_narrow_list_of_candidates_stands_below(byhand, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = byhand("run", "gpt2-tiny", "Hello", "--top", "4", "--loss").row("4 o")[3:]
+    monkeypatch.setenv("COLUMNS", "48")
+    answer = byhand("run", "gpt2-tiny", "Hello", "--top", "4", "--loss")
+    assert answer.row("place") == ["place", "token", "next", "predicted", "loss"]
+    assert answer.lines[answer.lines.index("    4  o            x") + 1].split() == wide
+    assert all(len(line) <= 48 for line in answer.lines[:13])
+
+
 def test_positions_as_data(byhand):
     run = package.load("gpt2-tiny", seed=3).run("Hello")
     data = byhand("run", "gpt2-tiny", "Hello", "--seed", "3", "--top", "2", "--loss", "--json").data

@@ -41,7 +41,7 @@ def test_it_follows_a_number_down_to_weights_and_tokens(byhand):
     out = byhand("tour").out
     tree = out.partition("3  Ask")[2].partition("4  Change")[0]
     assert "logits[0,2,1] = 1024" in tree
-    for leaf in ("tokens[0,1] = 0  the token a", "token.weight[1,6] = 1  a weight", "positions[0,2] = 2  given"):
+    for leaf in ("tokens[0,1] = 0  the token a", "token.weight[1,6] = 1  weight", "positions[0,2] = 2  place"):
         assert leaf in tree
 
 

@@ -145,3 +145,8 @@ def test_a_failure_leaves_the_old_file(byhand, tmp_path, monkeypatch):
     answer = byhand("trace", "aab", "baa", "--out", str(file), "--force", code=2)
     assert answer.err == f"byhand: error: cannot write {file}: No space left on device\n"
     assert file.read_text() == "mine" and os.listdir(tmp_path) == ["values.npz"]
+
+
+def test_the_help_says_that_a_gradient_needs_no_option(byhand):
+    assert "d:ADDR is a gradient; it is computed without --backward too." in " ".join(byhand("trace", "-h").out.split())
+    assert byhand("trace", "aab", "aab", "d:logits").lines[0].startswith("d:logits")

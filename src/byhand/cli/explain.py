@@ -146,7 +146,7 @@ def print_explanation(each: Explanation, run: Run, most: int | None, digits: int
     if each.note:
         show.write(f"edited: {each.note}")
     if not each.operands and not each.working:
-        return show.write("set by an edit" if each.operator == "edit" else leaf(each, run.program))
+        return show.write("set by an edit" if each.operator == "edit" else leaf(each))
     if each.working:
         section("on the way")
         for way in each.working[:most]:

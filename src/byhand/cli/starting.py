@@ -126,7 +126,7 @@ def differentiate(run: Run, of: Place | None) -> None:
 def way_to_a_loss(run: Run) -> str:
     """What to give so that a run has a loss; a model that reads both sides has no next token to be right about."""
     if "logits" not in run.program:
-        return f"{run.program.name} has no logits"
+        return "this model has no logits"
     causal = run.program.inputs["mask"].rule == "causal"
     return "give two tokens or more, or --targets" if causal else "give --targets"
 

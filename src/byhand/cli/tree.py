@@ -120,7 +120,7 @@ def notes(branch: Branch, run: Run, digits: int) -> Iterator[str]:
     if each.kind == "input" and each.address.endswith("tokens"):
         yield f"the token {token_name(run.setting.tokens.text(int(each.stored)))}"
     elif not each.operands:
-        yield "weight" if each.kind == "weight" else each.operator or leaf(each, run.program)
+        yield each.operator or ("weight" if each.kind == "weight" else leaf(each))
     elif branch.repeated:
         yield "as above"
     else:
