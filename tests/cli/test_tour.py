@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,3 +96,12 @@ def test_as_data(byhand, baa):
     for step in data["steps"]:
         assert np.array_equal(np.array(step["values"]), baa.look(step["address"]))
     assert data["twin"]["same_predictions"] == data["twin"]["texts"] == 62
+
+
+def test_the_readme_shows_the_tour_as_it_is(byhand):
+    page = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    picture = next(block for block in page.split("```") if block.startswith("\nblocks.0.attn.weights  softmax"))
+    shown = {line.strip() for line in byhand("tour").lines}
+    quoted = [line.strip() for line in picture.splitlines() if line.strip() not in ("", "...")]
+    assert len(quoted) > 10
+    assert [line for line in quoted if line not in shown] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -171,8 +172,8 @@ class Listed(Sequence[Any]):
     def __getitem__(self, i: Any) -> Any:
         return self.line(tuple(map(int, self.places[i])))
 
-    def line(self, index: Index) -> Number:
-        raise NotImplementedError
+    @abstractmethod
+    def line(self, index: Index) -> Number: ...
 
 
 class Given(Listed):
