@@ -25,6 +25,7 @@ SMALL = {"layers": 1, "width": 8, "heads": 2, "hidden": 8, "vocabulary": 9, "con
         ("llama", gpt2.SHAPES["gpt2-tiny"], "llama needs a llama.Config, got Config"),
         ("gpt2", None, "gpt2 needs a gpt2.Config, got None"),
         (None, None, "no family None; there are: original, gpt2"),
+        ({}, None, "no family {}; there are: original, gpt2"),
         ("llama", llama.Config(**SMALL, head_width=3, groups=2), "head_width 3 cannot be shared evenly by 2 features"),
         ("llama", llama.Config(**SMALL | {"heads": 6}, groups=4), "heads 6 cannot be shared evenly by 4 groups"),
         ("original", original.Config(**SMALL | {"width": 9, "heads": 3}, part="encoder"), "width 9 cannot be shared"),
@@ -68,6 +69,10 @@ def run(**setting):
         (lambda: byhand.load("gpt2-tiny").run(["ab", "cde"]), "the lists have different lengths; pad them"),
         (lambda: byhand.load("original-tiny").generate("a"), "original-tiny translates; give source="),
         (lambda: byhand.load("gpt2-tiny").generate("a", dtype="int4"), "no dtype 'int4'"),
+        (
+            lambda: byhand.load("original-tiny").run("ab", source="cd", **{"source.mask": [[0, 0]]}),
+            "cross.mask leaves position 0 of text 0 with nothing to see",
+        ),
         (lambda: byhand.load("bert-tiny").run("ab").backward(), "this run has no loss: give targets=, or name a value"),
     ],
 )
@@ -96,6 +101,7 @@ def test_padding_on_the_left_changes_nothing_for_the_tokens_behind_it():
     padded = model.run([[0, 0, 1, 2, 3, 4]], dtype="float64", mask=[[0, 0, 1, 1, 1, 1]], positions=[[0, 0, 0, 1, 2, 3]])
     assert np.abs(padded["logits"].array[0, 2:] - alone).max() < 1e-12
     assert padded["blocks.0.attn.weights"].array[0, :, 2:, :2].max() == 0
+    assert (padded["blocks.0.attn.weights"].array[0, :, :2] == np.eye(6)[:2]).all()  # padding sees itself alone
     assert padded["loss"].item() == pytest.approx(model.run([1, 2, 3, 4], dtype="float64")["loss"].item())
 
 
@@ -143,6 +149,7 @@ def test_the_address_is_named_where_a_rearranged_name_cannot_be_used():
     ("name", "index", "address", "at"),
     [
         ("att", (1, 0, 2, 3, 1), "blocks.1.attn.weights", (0, 2, 3, 1)),
+        ("att", (1, 0, 0, 0, 0), "blocks.1.attn.weights", (0, 0, 0, 0)),
         ("qkv", (0, 0, 4, 32 + 13), "blocks.0.attn.k", (0, 4, 1, 5)),
         ("qkvw", (1, 64 + 13, 7), "blocks.1.attn.v.weight", (7, 1, 5)),
         ("transformer.h.1.attn.c_attn", (0, 2, 3), "blocks.1.attn.q", (0, 2, 0, 3)),

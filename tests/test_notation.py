@@ -142,6 +142,7 @@ def test_seventeen_digits_are_exact(value: float) -> None:
         ("g * R + r", {"R": 1}, "a[g+r]"),
         ("h // R", {"h": 3, "R": 2}, "a[1]"),
         ("h // R", {"R": 1}, "a[h]"),
+        ("R * r + 0", {"R": 1}, "a[r]"),
         ("j + J", {"j": 2}, "a[2+J]"),
         ("j + J", {"j": "t"}, "a[t+J]"),
     ],

@@ -147,9 +147,9 @@ def restricted(visible_TS: Array, address: str, given: Mapping[str, Array], name
             f"{name} holds {real.dtype} numbers; give True (or 1) where a token may be seen, else False (or 0)"
         )
     visible_BTS = visible_TS & real.astype(bool).reshape(B, -1, S)
-    if real.ndim == 2 and T == S:
+    if real.ndim == 2 and not address.startswith("cross."):
         # padding on the left would see nothing, which has no softmax: it sees itself, and nobody sees it
-        visible_BTS |= ~visible_BTS.any(-1, keepdims=True) & ~real.astype(bool)[:, :, None] & np.eye(T, dtype=bool)
+        visible_BTS |= ~visible_BTS.any(-1, keepdims=True) & np.eye(T, dtype=bool)
     return visible_BTS
 
 

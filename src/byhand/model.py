@@ -239,7 +239,7 @@ def make(
     family: a family's name or a module with a `program` function of its own; weights: arrays by address, exactly those
     the program reads, or None for random ones from the seed. Raises InputError and ShapeError for what does not fit.
     """
-    if not isinstance(family, ModuleType) and family not in FAMILIES:
+    if not isinstance(family, ModuleType) and not (isinstance(family, str) and family in FAMILIES):
         raise InputError(f"no family {family!r}; there are: {', '.join(FAMILIES)}; or give a module")
     module = family if isinstance(family, ModuleType) else FAMILIES[family]
     check_config(module, config)
