@@ -258,8 +258,8 @@ def p():
 def test_a_missing_operand(p):
     with pytest.raises(InputError, match=r"^y: linear needs weight"):
         p("y BTF", linear, "x")
-    with pytest.raises(InputError, match="needs shift"):
-        p("y BTD", layer_norm, "x", "gain D")
+    with pytest.raises(InputError, match="needs gain"):
+        p("y BTD", layer_norm, "x")
     assert p("y BTF", linear, "x", "w DF") == "y"  # a bias may be absent
 
 

@@ -112,7 +112,8 @@ def through_norm(parts: Parts, step: Step, direction_D: Array) -> None:
     x_D, eps = numbers(parts.run, step.names["x"])[parts.at], step.attributes["eps"]
     inner_D = direction_D * numbers(parts.run, step.names["gain"])
     if step.operator.name == "layer_norm":
-        parts.put(step.names["shift"], direction_D @ numbers(parts.run, step.names["shift"]))
+        if "shift" in step.names:
+            parts.put(step.names["shift"], direction_D @ numbers(parts.run, step.names["shift"]))
         inner_D = inner_D / np.sqrt(x_D.var() + eps)
         parts.follow(step.names["x"], inner_D - inner_D.mean())
     else:

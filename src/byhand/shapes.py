@@ -24,6 +24,7 @@ AXES = {
     "V": "vocabulary",
     "P": "position table",
     "Y": "segment types",
+    "C": "class",
     "J": "rotary pair",
     "L": "layer",
     "1": "a kept axis of size one",

@@ -19,8 +19,20 @@ from byhand.shapes import Shape, whole
 Array = np.ndarray[Any, Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Lazy:
+    """An array that is made from a file each time it is asked for and never kept: quantised, or lying in pieces."""
+
+    shape: Shape
+    dtype: np.dtype[Any]
+    make: Callable[[], Array]
+
+    def __call__(self) -> Array:
+        return self.make()
+
+
 class Weights(Mapping[str, Array]):
-    """The weights of one program by address, each made or read when first asked for.
+    """The weights of one program by address, each made or read when first asked for (or each time, see Lazy).
 
     An array may be a view of a larger stored one (GPT-2's q, k and v). The arrays are read-only: a change makes new
     Weights that share all others.
@@ -34,6 +46,8 @@ class Weights(Mapping[str, Array]):
             near = get_close_matches(address, self.sources, n=3, cutoff=0.4)
             raise AddressError(f"no weight {address!r}; the nearest are {', '.join(near) or 'none'}")
         source = self.sources[address]
+        if isinstance(source, Lazy):
+            return frozen(source())
         if callable(source):
             source = self.sources[address] = frozen(source())
         return source
@@ -51,8 +65,8 @@ class Weights(Mapping[str, Array]):
         return f"<{len(self)} weights>"
 
     def pending(self, address: str) -> bool:
-        """Whether the array has still to be made."""
-        return callable(self.sources[address])
+        """Whether the array has still to be made, and will then stay in memory."""
+        return callable(self.sources[address]) and not isinstance(self.sources[address], Lazy)
 
     def edited(self, edit: Edit) -> Weights:
         """The same weights with one of them changed; that one is float64 from then on, so that no digit is lost.
@@ -71,7 +85,7 @@ def frozen(array: Array) -> Array:
     return view
 
 
-def given(program: Program, arrays: Mapping[str, Array]) -> Weights:
+def given(program: Program, arrays: Mapping[str, Array | Lazy]) -> Weights:
     """Check that the arrays are exactly what the program reads. Raises ShapeError or InputError for a misfit."""
     if not isinstance(arrays, Mapping):
         raise InputError(f"weights must be arrays by address, got {type(arrays).__name__}; give a dictionary")
@@ -83,7 +97,7 @@ def given(program: Program, arrays: Mapping[str, Array]) -> Weights:
             raise InputError(f"{program.name} {what} {len(names)} weights: {some}; give exactly those of its program")
     for address, axes in program.weights.items():
         array = arrays[address]
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, np.ndarray | Lazy):
             raise InputError(f"{address} is of type {type(array).__name__}; give a NumPy array")
         if array.shape != shapes[address]:
             raise ShapeError(f"{address} ({axes}) has shape {array.shape}, but {program.name} needs {shapes[address]}")

@@ -5,11 +5,10 @@ Radford et al. 2019, "Language Models are Unsupervised Multitask Learners".
 
 from dataclasses import dataclass
 
-from byhand.families.readout import predict
+from byhand.families.readout import activation, predict
 from byhand.operators import (
     add,
     from_heads,
-    gelu_tanh,
     layer_norm,
     linear,
     lookup,
@@ -26,7 +25,9 @@ from byhand.shapes import split_evenly
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The sizes of one GPT-2. context: the longest text; hidden: feed-forward width."""
+    """The sizes of one GPT-2. context: the longest text; hidden: feed-forward width; activation: one of
+    readout.ACTIVATIONS; tied: whether logits come from the token table; bias: whether projections and norms have biases.
+    """
 
     layers: int
     width: int
@@ -35,6 +36,9 @@ class Config:
     vocabulary: int = 50257
     context: int = 1024
     eps: float = 1e-5
+    activation: str = "gelu_tanh"
+    tied: bool = True
+    bias: bool = True
 
 
 def program(config: Config, targets: bool = False) -> Program:
@@ -49,32 +53,37 @@ def program(config: Config, targets: bool = False) -> Program:
     position = p("embed.position BTD", lookup, positions, "position.weight PD")
     x = p("embed.out BTD", add, token, position)
     for layer in range(c.layers):
-        x = block(p, f"blocks.{layer}", x, allowed, c.eps)
-    x = p("final_norm.out BTD", layer_norm, x, "final_norm.gain D", "final_norm.shift D", eps=c.eps)
-    predict(p, p("logits BTV", unembed, x, "token.weight VD"), targets)
+        x = block(p, f"blocks.{layer}", x, allowed, c)
+    x = p("final_norm.out BTD", layer_norm, x, "final_norm.gain D", bias(c, "final_norm.shift D"), eps=c.eps)
+    predict(p, p("logits BTV", unembed, x, "token.weight VD" if c.tied else "unembed.weight VD"), targets)
     return p
 
 
-def block(p: Program, at: str, x: str, allowed: str, eps: float) -> str:
-    n = p(f"{at}.norm1.out BTD", layer_norm, x, f"{at}.norm1.gain D", f"{at}.norm1.shift D", eps=eps)
-    a = attention(p, f"{at}.attn", n, allowed)
+def bias(c: Config, spec: str) -> str | None:
+    """A bias or shift, where this model has them."""
+    return spec if c.bias else None
+
+
+def block(p: Program, at: str, x: str, allowed: str, c: Config) -> str:
+    n = p(f"{at}.norm1.out BTD", layer_norm, x, f"{at}.norm1.gain D", bias(c, f"{at}.norm1.shift D"), eps=c.eps)
+    a = attention(p, f"{at}.attn", n, allowed, c)
     x = p(f"{at}.mid BTD", add, x, a)
-    n = p(f"{at}.norm2.out BTD", layer_norm, x, f"{at}.norm2.gain D", f"{at}.norm2.shift D", eps=eps)
-    h = p(f"{at}.mlp.pre BTF", linear, n, f"{at}.mlp.up.weight DF", f"{at}.mlp.up.bias F")
-    h = p(f"{at}.mlp.act BTF", gelu_tanh, h)
-    h = p(f"{at}.mlp.out BTD", linear, h, f"{at}.mlp.down.weight FD", f"{at}.mlp.down.bias D")
+    n = p(f"{at}.norm2.out BTD", layer_norm, x, f"{at}.norm2.gain D", bias(c, f"{at}.norm2.shift D"), eps=c.eps)
+    h = p(f"{at}.mlp.pre BTF", linear, n, f"{at}.mlp.up.weight DF", bias(c, f"{at}.mlp.up.bias F"))
+    h = p(f"{at}.mlp.act BTF", activation(c.activation), h)
+    h = p(f"{at}.mlp.out BTD", linear, h, f"{at}.mlp.down.weight FD", bias(c, f"{at}.mlp.down.bias D"))
     return p(f"{at}.out BTD", add, x, h)
 
 
-def attention(p: Program, at: str, x: str, allowed: str) -> str:
-    q = p(f"{at}.q BTHK", to_heads, x, f"{at}.q.weight DHK", f"{at}.q.bias HK")
-    k = p(f"{at}.k BSGK", to_heads, x, f"{at}.k.weight DGK", f"{at}.k.bias GK")
-    v = p(f"{at}.v BSGK", to_heads, x, f"{at}.v.weight DGK", f"{at}.v.bias GK")
+def attention(p: Program, at: str, x: str, allowed: str, c: Config) -> str:
+    q = p(f"{at}.q BTHK", to_heads, x, f"{at}.q.weight DHK", bias(c, f"{at}.q.bias HK"))
+    k = p(f"{at}.k BSGK", to_heads, x, f"{at}.k.weight DGK", bias(c, f"{at}.k.bias GK"))
+    v = p(f"{at}.v BSGK", to_heads, x, f"{at}.v.weight DGK", bias(c, f"{at}.v.bias GK"))
     s = p(f"{at}.scores BHTS", scores, q, k)
     s = p(f"{at}.masked BHTS", mask, s, allowed)
     w = p(f"{at}.weights BHTS", softmax, s)
     z = p(f"{at}.heads BTHK", mix, w, v)
-    return p(f"{at}.out BTD", from_heads, z, f"{at}.out.weight HKD", f"{at}.out.bias D")
+    return p(f"{at}.out BTD", from_heads, z, f"{at}.out.weight HKD", bias(c, f"{at}.out.bias D"))
 
 
 SHAPES = {

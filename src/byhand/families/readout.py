@@ -1,7 +1,18 @@
-"""The end that all language models share: probabilities, and the loss against what really came."""
+"""What families share: the activation of a feed-forward by name, and the end, probabilities and loss."""
 
-from byhand.operators import cross_entropy, mean_loss, probabilities
+from byhand.errors import InputError
+from byhand.operators import cross_entropy, gelu_erf, gelu_tanh, mean_loss, probabilities, relu, silu
+from byhand.operators.record import Operator
 from byhand.program import Program
+
+ACTIVATIONS = {each.name: each for each in (gelu_tanh, gelu_erf, relu, silu)}
+
+
+def activation(name: str) -> Operator:
+    """The operator of this name. Raises InputError for one that no feed-forward here uses."""
+    if name not in ACTIVATIONS:
+        raise InputError(f"activation {name!r} is unknown; use one of {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]
 
 
 def predict(p: Program, logits: str, targets: bool) -> None:

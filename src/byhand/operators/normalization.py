@@ -7,12 +7,12 @@ from byhand.operators.record import operator
 
 @operator
 class layer_norm:
-    """Give every vector mean 0 and variance 1, then let each feature choose its own scale and shift.
+    """Give every vector mean 0 and variance 1, then let each feature choose its own scale and, mostly, shift.
 
     Ba, Kiros and Hinton 2016, "Layer Normalization".
     """
 
-    shapes = "x_BTD, gain_D, shift_D -> out_BTD, mean_BT, rstd_BT"
+    shapes = "x_BTD, gain_D, shift_D? -> out_BTD, mean_BT, rstd_BT"
     equation = "out = (x - mean(x)) / sqrt(variance(x) + eps) * gain + shift"
     gradient = """
         d_x = rstd * (d_unit - mean(d_unit) - unit * mean(d_unit * unit))
@@ -35,11 +35,12 @@ class layer_norm:
         d_shift[d] = sum(b, t, d_out[b,t,d])
     """
 
-    def forward(x_BTD, gain_D, shift_D, *, eps=1e-5):
+    def forward(x_BTD, gain_D, shift_D=None, *, eps=1e-5):
         mean_BT = x_BTD.mean(-1)
         centred_BTD = x_BTD - mean_BT[..., None]
         rstd_BT = 1 / np.sqrt((centred_BTD**2).mean(-1) + eps)
-        return centred_BTD * rstd_BT[..., None] * gain_D + shift_D, mean_BT, rstd_BT
+        out_BTD = centred_BTD * rstd_BT[..., None] * gain_D
+        return out_BTD if shift_D is None else out_BTD + shift_D, mean_BT, rstd_BT
 
     def backward(d_out_BTD, x_BTD, gain_D, mean_BT, rstd_BT):
         unit_BTD = (x_BTD - mean_BT[..., None]) * rstd_BT[..., None]
