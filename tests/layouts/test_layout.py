@@ -1,0 +1,1 @@
+"""A row reads what it writes, for every layout and family."""
