@@ -80,7 +80,7 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize(("patience", "shown"), [(0.0, True), (60.0, False)])
 def test_progress_is_shown_to_those_who_wait(monkeypatch, patience, shown):
-    monkeypatch.setattr(starting, "PATIENCE", patience)
+    monkeypatch.setattr(waiting, "PATIENCE", patience)
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("TERM", "xterm")
     step = package.load("aab").program.steps[4]
@@ -91,7 +91,7 @@ def test_progress_is_shown_to_those_who_wait(monkeypatch, patience, shown):
 
 
 def test_progress_is_no_business_of_a_file(monkeypatch):
-    monkeypatch.setattr(starting, "PATIENCE", 0.0)
+    monkeypatch.setattr(waiting, "PATIENCE", 0.0)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with starting.progress("running aab"):
         time.sleep(0.1)

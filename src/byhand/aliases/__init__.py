@@ -15,6 +15,8 @@ import numpy as np
 
 from byhand.aliases import hugging_face, llmc, transformer_lens
 from byhand.aliases.recipe import Recipe, Table, same
+from byhand.layouts import Layout, Row, joined, rows_for
+from byhand.layouts.hugging_face import LAYOUTS
 from byhand.program import Program
 
 Array = np.ndarray[Any, Any]
@@ -81,9 +83,28 @@ def by_address(program: Program) -> dict[str, list[str]]:
 def projects(program: Program) -> list[dict[str, View]]:
     """The names of each project: llm.c, TransformerLens, Hugging Face."""
     family = program.name.partition(" ")[0]
+    layout = LAYOUTS.get(family)
     if any(step.operator.name == "rotary_pairs" for step in program):
         family = f"{family}, pairs"
-    return [expanded(program, project.TABLES.get(family, ())) for project in (llmc, transformer_lens, hugging_face)]
+    found = [expanded(program, project.TABLES.get(family, ())) for project in (llmc, transformer_lens, hugging_face)]
+    if layout:
+        found[-1] |= parameters(program, layout)
+    return found
+
+
+def parameters(program: Program, layout: Layout) -> dict[str, View]:
+    """The names that a project's files have for the weights."""
+    rows = {row.name: row for row in rows_for(layout, program)}
+    same_again = {name: rows[of] for name, of in layout.copies.items() if of in rows and name not in rows}
+    return {name: of_row(row, program) for name, row in (rows | same_again).items()}
+
+
+def of_row(row: Row, program: Program) -> View:
+    def make(*arrays: Array) -> Array:
+        return joined(row, dict(zip(row.weights, arrays, strict=True)).__getitem__, program)
+
+    merged = ("D" if len(group) > 1 else group.upper() for group in row.stored.groups)
+    return View(tuple(row.weights), "L" * row.stored.stacked + "".join(merged), Recipe(make, "", tuple(row.weights)))
 
 
 def expanded(program: Program, tables: Sequence[Table]) -> dict[str, View]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from threading import Timer
+from itertools import count
 from typing import Any
 
 import byhand
 from byhand.changes import shown
-from byhand.cli import show
 from byhand.cli.arguments import Change, Place, Start, Token, change, ids, place, token_id
+from byhand.cli.waiting import waiting
 from byhand.errors import InputError
 from byhand.model import Model
 from byhand.run import Keep, Progress, Run
 from byhand.shapes import part, pick
 from byhand.tensor import Tensor
-
-PATIENCE = 1.0  # seconds after which somebody who waits wants to see that something happens
 
 
 def tokens_of(model: Model) -> Token:
@@ -136,27 +133,7 @@ def way_to_a_loss(run: Run) -> str:
 
 @contextmanager
 def progress(what: str, steps: int | None = None) -> Iterator[Progress]:
-    """Show on the terminal, after a second, what is being waited for; steps: how many calls will come, if known."""
-    if not sys.stderr.isatty():
-        yield lambda step: None
-        return
-    from rich.progress import BarColumn, SpinnerColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        SpinnerColumn(style="none"),
-        TextColumn("{task.description}"),
-        BarColumn(style="dim", complete_style="none", finished_style="none", pulse_style="dim"),
-        TextColumn("{task.elapsed:.0f} s"),
-    )
-    bar = Bar(*columns, console=show.console(stderr=True), transient=True)
-    task = bar.add_task(what, total=steps)
-    timer = Timer(PATIENCE, bar.start)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield lambda step: bar.update(task, advance=1, description=f"{what}: {step.address}")
-    finally:
-        timer.cancel()
-        timer.join()
-        bar.stop()
+    """Show which step is being computed; steps: how many calls will come, if known."""
+    done = count(1)
+    with waiting(what, steps) as update:
+        yield lambda step: update(f"{what}: {step.address}", next(done))
