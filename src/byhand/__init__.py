@@ -1,7 +1,8 @@
 """byhand: a transformer that people can take apart."""
 
 from byhand.errors import AddressError, ByhandError, InputError, MemoryRefused, NotANumber, ShapeError
-from byhand.model import Model, load, make, names
+from byhand.loading import load, make, names
+from byhand.model import Model
 from byhand.operators import REGISTRY as operators
 from byhand.program import Program
 from byhand.run import Run

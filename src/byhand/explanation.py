@@ -255,5 +255,10 @@ LEAF = {
     "targets": "what should come",
     "causal": "causal: later positions are hidden",
     "everything": "everything may be seen",
+    "reached": "later positions are hidden",
+    "cache": "kept from what was read before",
     "source": "everything may be seen",
+    "logits": "made by the model",
+    "seen": "whether the text holds this token",
+    "uniform": "drawn from the seed",
 }

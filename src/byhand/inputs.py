@@ -63,7 +63,8 @@ def prepare(program: Program, given: Mapping[str, Any]) -> dict[str, Array]:
 
     given: "tokens" [B,T]; for translation "source.tokens" [B,S]; optional "positions", "segments", "targets" [B,T] (or
     [T] for one text); "mask", "source.mask" and "cross.mask", True where a token is real ([B,S]) or where position t
-    may see position s ([B,T,S]). Raises InputError for what is missing, does not fit, or leaves nothing to see.
+    may see position s ([B,T,S]); for a program that reads piece by piece its caches [B,S,G,K]. Raises InputError for
+    what is missing, does not fit, or leaves nothing to see.
     """
     unknown = [name for name in given if name not in program.inputs]
     if unknown:
@@ -72,14 +73,32 @@ def prepare(program: Program, given: Mapping[str, Any]) -> dict[str, Array]:
     inputs = {address: RULES[each.rule](address, arrays) for address, each in program.inputs.items()}
     for address, array in inputs.items():
         like = inputs[beside(address)]
-        if program.inputs[address].rule not in MASKS and array.shape != like.shape:
+        if program.inputs[address].rule not in MASKS | {"cache"} and array.shape != like.shape:
             raise InputError(f"{address} has shape {array.shape}, but the tokens have {like.shape}; give one a token")
         if len(array) != len(inputs["tokens"]):
             raise InputError(
                 f"{address} has {len(array)} texts, tokens has {len(inputs['tokens'])}; give as many of both"
             )
         check(program, address, array)
+    refuse_cache(program, inputs)
     return inputs
+
+
+def refuse_cache(program: Program, inputs: Mapping[str, Array]) -> None:
+    """Raise InputError for caches that do not fit the program, each other or the positions."""
+    caches = [address for address, each in program.inputs.items() if each.rule == "cache"]
+    first: dict[str, tuple[str, int]] = {}
+    for address in caches:
+        extent, shape = program.inputs[address].extent, inputs[address].shape
+        sizes = [program.sizes.get(letter) for letter in extent[2:]]
+        if len(shape) != len(extent) or list(shape[2:]) != sizes:
+            raise InputError(f"{address} has shape {shape}; give [texts, places, {', '.join(map(str, sizes))}]")
+        other, places = first.setdefault(extent[1], (address, shape[1]))
+        if shape[1] != places:
+            raise InputError(f"{address} has {shape[1]} places and {other} has {places}; give all as many")
+    if "C" in first and (inputs["positions"] >= first["C"][1]).any():
+        last = int(inputs["positions"].max())
+        raise InputError(f"position {last} has no place in the cache; its places are 0 … {first['C'][1] - 1}")
 
 
 def beside(address: str) -> str:
@@ -125,19 +144,35 @@ def everything(address: str, given: Mapping[str, Array]) -> Array:
     return restricted(np.ones((T, T), bool), address, given, address)
 
 
+def reached(address: str, given: Mapping[str, Array]) -> Array:
+    """Every place of the cache up to a token's own position: the keys of later places are of no token yet."""
+    places = next((array.shape[1] for name, array in given.items() if name.startswith("cache.") and array.ndim == 4), 0)
+    visible_BTS = np.arange(places) <= positions("positions", given)[:, :, None]
+    return restricted(visible_BTS, address, given, address)
+
+
+def cache(address: str, given: Mapping[str, Array]) -> Array:
+    """The keys or values of tokens that were read before; zeros before the first."""
+    if address not in given or given[address].ndim != 4:
+        raise InputError(f"this program reads piece by piece: {address} must be an array [B,S,G,K], zeros at first")
+    return given[address]
+
+
 def source(address: str, given: Mapping[str, Array]) -> Array:
     """What the encoder (``source.mask``) and the decoder (``cross.mask``) may see of the source text."""
-    visible_TS = np.ones((tokens_of(address, given).shape[1], tokens_of("source.tokens", given).shape[1]), bool)
+    crossing = (array.shape[1] for name, array in given.items() if name.endswith(".cross.k"))
+    S = next(crossing, None) or tokens_of("source.tokens", given).shape[1]
+    visible_TS = np.ones((tokens_of(address, given).shape[1], S), bool)
     padding = "source.mask" if given.get("source.mask", visible_TS).ndim == 2 else address
     return restricted(visible_TS, address, given, address if address in given else padding)
 
 
-def restricted(visible_TS: Array, address: str, given: Mapping[str, Array], name: str) -> Array:
-    """The rule's mask for every text, without what the caller's mask of this name hides, as [B,T,S]."""
-    (T, S), B = visible_TS.shape, len(tokens_of(address, given))
+def restricted(visible: Array, address: str, given: Mapping[str, Array], name: str) -> Array:
+    """The rule's mask, [T,S] or [B,T,S], for every text, without what the caller's mask of this name hides."""
+    (T, S), B = visible.shape[-2:], len(tokens_of(address, given))
     real = given.get(name)
     if real is None:
-        return np.tile(visible_TS, (B, 1, 1))
+        return np.broadcast_to(visible, (B, T, S)).copy()
     if B == 1 and real.shape == (T, S) != (B, S):
         real = real[None]
     if real.shape not in ((B, S), (B, T, S)):
@@ -146,14 +181,14 @@ def restricted(visible_TS: Array, address: str, given: Mapping[str, Array], name
         raise InputError(
             f"{name} holds {real.dtype} numbers; give True (or 1) where a token may be seen, else False (or 0)"
         )
-    visible_BTS = visible_TS & real.astype(bool).reshape(B, -1, S)
-    if real.ndim == 2 and not address.startswith("cross."):
+    visible_BTS = visible & real.astype(bool).reshape(B, -1, S)
+    if real.ndim == visible.ndim == 2 and not address.startswith("cross."):
         # padding on the left would see nothing, which has no softmax: it sees itself, and nobody sees it
         visible_BTS |= ~visible_BTS.any(-1, keepdims=True) & np.eye(T, dtype=bool)
     return visible_BTS
 
 
-MASKS = {"causal", "everything", "source"}
+MASKS = {"causal", "everything", "reached", "source"}
 RULES: dict[str, Callable[[str, Mapping[str, Array]], Array]] = {
     "tokens": tokens_of,
     "positions": positions,
@@ -161,6 +196,8 @@ RULES: dict[str, Callable[[str, Mapping[str, Array]], Array]] = {
     "targets": targets,
     "causal": causal,
     "everything": everything,
+    "reached": reached,
+    "cache": cache,
     "source": source,
 }
 
@@ -179,6 +216,8 @@ def check(program: Program, address: str, array: Array) -> None:
                 f"{address} leaves position {t} of text {b} with nothing to see; let every position see one"
             )
         return
+    if rule not in LIMITS:
+        return  # numbers, such as the logits that a choice is made from
     if array.dtype.kind not in "iu":
         raise InputError(f"{address} holds {array.dtype}; give whole numbers")
     letter, table = LIMITS[rule]

@@ -119,11 +119,11 @@ def at_once(
     program: Program, shapes: Mapping[str, Shape], keep: Collection[str], precision: Precision, free: int
 ) -> str:
     """How many of these texts would fit at once, in words; nothing where all do or not even one."""
-    B, T = shapes["tokens"]
-    S = shapes["source.tokens"][1] if "source.tokens" in shapes else None
+    lengths = program.lengths(shapes)
+    B, T = lengths["B"], lengths["T"]
 
     def too_large(count: int) -> bool:
-        fewer = program.shapes(count, T, S)
+        fewer = program.shapes(**lengths | {"B": count})
         sizes = value_bytes(program, fewer, precision)
         kept = sum(sizes[address] for address in sizes if address in keep)
         working = alive_bytes(program.steps, sizes, keep) + working_bytes(program.steps, fewer, precision)

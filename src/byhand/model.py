@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from byhand import generate, inputs
+from byhand import checkpoints, inputs, sampling
 from byhand.addresses import place, resolve
 from byhand.changes import planned
+from byhand.checkpoints import Finding
+from byhand.decoding import Decoding
 from byhand.engines.reference import precision
 from byhand.errors import InputError
-from byhand.families import FAMILIES, gpt2, handmade
+from byhand.families import FAMILIES
+from byhand.generate import Change, Generation, planned_edits
 from byhand.memory import value_bytes
 from byhand.program import Program
 from byhand.run import Keep, Progress, Run, execute, silent, to_keep
 from byhand.setting import Tokens
 from byhand.shapes import whole
-from byhand.tokenizer import PRINTABLE, Characters
-from byhand.weights import Weights, given, random
+from byhand.tokenizer import Tokenizer
+from byhand.weights import Weights
 
 Array = np.ndarray[Any, Any]
 Text = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]] | Array
@@ -36,15 +39,17 @@ ENGINES = ("reference",)
 class Model:
     """A model that can be run, looked into, changed and continued. Nothing done with it changes it.
 
-    family: the module of its family; config: its sizes; tokenizer: None for a model that works on token ids.
+    family: the module of its family; config: its sizes; tokenizer: None for a model that works on token ids; findings:
+    what was found out about the files it was loaded from, and how.
     """
 
     name: str
     family: ModuleType
     config: Any
     weights: Weights
-    tokenizer: Characters | None = None
+    tokenizer: Tokenizer | None = None
     programs: dict[bool, Program] = field(default_factory=dict, repr=False)
+    findings: tuple[Finding, ...] = ()
 
     def __repr__(self) -> str:
         return f"<model {self.name}: {self.parameters:,} parameters, {self.config}>"
@@ -62,7 +67,8 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A family is a module, which pickle cannot write; its name is enough."""
-        return restored, (self.name, self.family.__name__, self.config, self.weights, self.tokenizer)
+        module = self.family.__name__
+        return restored, (self.name, module, self.config, self.weights, self.tokenizer, self.findings)
 
     @property
     def parameters(self) -> int:
@@ -116,12 +122,15 @@ class Model:
         return {address: size for address, size in sizes.items() if address in to_keep(program, keep)}
 
     def token_ids(self, text: Text, what: str = "text", most: float | None = None) -> Array:
-        """Ids [B,T] of a text or of ids. most: how many, else what the model reads. Raises InputError."""
+        """Ids [B,T] of a text, with what the model's own files put around it, or of ids. Raises InputError.
+
+        most: how many there may be, else as many as the model reads.
+        """
         vocabulary = self.program.sizes["V"]
         if isinstance(text, str):
             if self.tokenizer is None:
                 raise InputError(f"{self.name} has no tokenizer; give token ids from 0 to {vocabulary - 1}")
-            text = self.tokenizer.encode(text)
+            text = self.tokenizer.prepared(text)
         elif isinstance(text, list | tuple) and (several := [each for each in text if isinstance(each, str)]):
             if len(several) < len(text):
                 raise InputError(f"the {what} is a list of texts and other things; give texts only, or ids only")
@@ -142,27 +151,72 @@ class Model:
         return Tokens(self.tokenizer)
 
     def generate(
-        self, text: Text, *, max_tokens: int = 20, source: Text | None = None, dtype: str = "float32"
-    ) -> Iterator[str]:
-        """Continue a text greedily, piece by piece; the model sees the last tokens that fit its context.
+        self,
+        text: Text,
+        *,
+        source: Text | None = None,
+        engine: str = "reference",
+        dtype: str = "float32",
+        cached: bool = True,
+        keep: Keep = (),
+        edits: Sequence[Change] = (),
+        **settings: Any,
+    ) -> Generation:
+        """Continue a text, or several of any lengths at once; iterate over what is returned for the pieces.
 
-        Yields text, or the ids as text for a model without a tokenizer. Raises InputError for a model that reads both
-        sides.
+        settings: how tokens are chosen and when a text ends, by name, see `sampling.Settings`: max_tokens, temperature,
+        top_k, top_p, min_p, repetition_penalty, seed, stop, stop_at_end, probabilities, explainable. source: the text
+        that is translated, or one for each; cached: keep keys and values rather than run the whole text again; keep:
+        values to collect, see `Generation.captured`; edits: changes that hold all the time, those of a run or pairs
+        such as ``("blocks.0.attn.heads", {"head": 1, "zero": True})``.
+        Raises InputError, AddressError, ShapeError, MemoryRefused before anything is computed.
         """
         if self.program.inputs["mask"].rule != "causal" or "logits" not in self.program:
             raise InputError(f"{self.name} does not read left to right, so it cannot continue a text")
-        if source is None and "source.tokens" in self.program.inputs:
-            raise InputError(f"{self.name} translates; give source= and the beginning of what it should say")
-        start = self.token_ids(text, most=inf)
-        precision(dtype)
-        if len(start) != 1:
-            raise InputError(f"generate continues one text, got {len(start)}")
+        if engine not in ENGINES:
+            raise InputError(f"no engine {engine!r}; there are: {', '.join(ENGINES)}")
+        alone, prompts = self.prompts(text)
+        given = self.sources(source, len(prompts))
+        S = given["source.tokens"].shape[1] if given else None
+        decoding = Decoding(
+            self.family,
+            self.config,
+            self.weights,
+            precision(dtype),
+            cached=cached,
+            given=given,
+            keep=keep,
+            edits=planned_edits(self.program, len(prompts), self.config.context, S, edits),
+            tokens=self.tokens,
+        )
+        chosen = sampling.settings(settings)
+        return Generation(decoding, prompts, chosen, self.program.sizes["V"], self.tokenizer, alone)
 
-        def last_logits(ids: list[int]) -> Array:
-            return self.run(ids, dtype=dtype, keep=["logits"], source=source).look("logits")[0, -1]
+    def prompts(self, text: Any, what: str = "text", most: float = inf) -> tuple[bool, list[list[int]]]:
+        """Whether one text was given, not a list of them, and the ids of each; texts begin as the model's files say.
 
-        chosen = generate.greedy(last_logits, start[0].tolist(), max_tokens, self.config.context)
-        return (self.tokens.text(token) + ("" if self.tokenizer else " ") for token in chosen)
+        most: how many ids a text may have. Raises InputError.
+        """
+        if isinstance(text, str) and self.tokenizer is not None:
+            text = [*self.tokenizer.begin, *self.tokenizer.encode(text)]
+        if isinstance(text, list | tuple) and any(whole(each) is None for each in text):
+            return False, [self.prompts(each, what, most)[1][0] for each in text]
+        return np.ndim(text) == 1, self.token_ids(text, what, most).tolist()
+
+    def sources(self, source: Text | None, count: int) -> dict[str, Array]:
+        """The inputs made from the texts to translate, the shorter ones padded. Raises InputError."""
+        if ("source.tokens" in self.program.inputs) != (source is not None):
+            way = "translates; give source= and the beginning of what it should say"
+            raise InputError(f"{self.name} {way if source is None else 'does not translate; leave out source='}")
+        if source is None:
+            return {}
+        _, listed = self.prompts(source, "source text", self.config.context)
+        if len(listed) != count:
+            raise InputError(f"the texts are {count} and the source texts {len(listed)}; give one for each")
+        real_BS = np.array([[s < len(ids) for s in range(max(map(len, listed)))] for ids in listed])
+        tokens_BS = np.zeros(real_BS.shape, np.int64)
+        tokens_BS[real_BS] = [token for ids in listed for token in ids]
+        return {"source.tokens": tokens_BS, **({} if real_BS.all() else {"source.mask": real_BS})}
 
     def edit(self, address: str, index: Sequence[int | slice] | None = None, **change: Any) -> Model:
         """A new model with one weight changed; where and how as in `Run.edit`: head=, set=, add=, scale=, zero=."""
@@ -174,76 +228,29 @@ class Model:
         each = planned(address, place(self.program, address, before.shape, index, change), actions)
         return replace(self, weights=self.weights.edited(each))
 
+    def save(
+        self,
+        path: str | Path,
+        *,
+        format: str = "byhand",
+        dtype: str | None = None,
+        force: bool = False,
+        progress: checkpoints.Progress = checkpoints.silent,
+    ) -> Path:
+        """Write the model, its tokenizer with it, and return where. The file or folder appears whole or not at all.
 
-def restored(name: str, family: str, config: Any, weights: Weights, tokenizer: Characters | None) -> Model:
-    """The model that was pickled; unpickling its config has imported the family."""
-    return Model(name, sys.modules[family], config, weights, tokenizer)
-
-
-def check_config(module: ModuleType, config: Any) -> None:
-    """Raise InputError for a config of another family and for a size that is no whole number from 1 on."""
-    kind = getattr(module, "Config", None)
-    if isinstance(kind, type) and not isinstance(config, kind):
-        family = module.__name__.rpartition(".")[2]
-        raise InputError(f"{family} needs a {family}.Config, got {config!r:.60}")
-    for each in fields(config) if is_dataclass(config) else ():
-        value = getattr(config, each.name)
-        if each.type in (int, "int") and (whole(value) is None or value < 1):
-            raise InputError(f"{each.name} is {value!r}; give a whole number, 1 or more")
-
-
-# --- models by name ---------------------------------------------------------------------------------------------
-
-TWIN = gpt2.Config(layers=1, width=8, heads=1, hidden=32, vocabulary=2, context=5)
+        format: byhand, hf, llmc, llama2c or gguf; dtype: f32, f16, bf16 (for gguf also q8_0 and q4_0), or None for the
+        weights as they are; force: replace what is there. Raises InputError for what the format cannot hold.
+        """
+        module = self.family.__name__.rpartition(".")[2]
+        if FAMILIES.get(module) is not self.family:
+            raise InputError(f"{self.name} is of a family of your own, {module}, which no format can name; save arrays")
+        parts = checkpoints.Parts(self.name, module, self.config, self.program, self.weights, self.tokenizer)
+        return checkpoints.save(parts, Path(path), format, dtype=dtype, force=force, progress=progress)
 
 
-def names() -> dict[str, str]:
-    """Every built-in name with the name of its family."""
-    shapes = {name: family for family, module in FAMILIES.items() for name in module.SHAPES}
-    return {"aab": "handmade", "aab-gpt2": "gpt2", **shapes}
-
-
-def load(name: str, *, seed: int = 0) -> Model:
-    """A built-in model: `aab` and `aab-gpt2` with their hand-made weights, any other name with random ones from a seed.
-
-    Weights are made when first used, so that tables and pseudocode of the largest models cost nothing.
-    Raises InputError, with the nearest names, for an unknown one.
-    """
-    if name == "aab":
-        return make(
-            handmade, handmade.SHAPES[name], handmade.weights(), tokenizer=Characters(handmade.ALPHABET), name=name
-        )
-    if name == "aab-gpt2":
-        return make(gpt2, TWIN, handmade.twin(TWIN.hidden), tokenizer=Characters(handmade.ALPHABET), name=name)
-    family = names().get(name) if isinstance(name, str) else None
-    if family is None:
-        near = get_close_matches(str(name), names(), n=3, cutoff=0.5)
-        hint = f"the nearest are {', '.join(near)}" if near else f"there are {', '.join(list(names())[:6])} and others"
-        raise InputError(f"no model {name!r}; {hint}; `byhand models` lists all")
-    config = FAMILIES[family].SHAPES[name]
-    tokenizer = Characters(PRINTABLE) if config.vocabulary == len(PRINTABLE) else None
-    return make(family, config, seed=seed, tokenizer=tokenizer, name=name)
-
-
-def make(
-    family: ModuleType | str,
-    config: Any,
-    weights: Mapping[str, Array] | None = None,
-    *,
-    seed: int = 0,
-    tokenizer: Characters | None = None,
-    name: str = "",
+def restored(
+    name: str, family: str, config: Any, weights: Weights, tokenizer: Tokenizer | None, findings: tuple[Finding, ...]
 ) -> Model:
-    """A model of any size: ``make("gpt2", gpt2.Config(layers=3, ...))``.
-
-    family: a family's name or a module with a `program` function of its own; weights: arrays by address, exactly those
-    the program reads, or None for random ones from the seed. Raises InputError and ShapeError for what does not fit.
-    """
-    if not isinstance(family, ModuleType) and not (isinstance(family, str) and family in FAMILIES):
-        raise InputError(f"no family {family!r}; there are: {', '.join(FAMILIES)}; or give a module")
-    module = family if isinstance(family, ModuleType) else FAMILIES[family]
-    check_config(module, config)
-    program = module.program(config)
-    program.shapes(T=2, S=3)  # sizes that do not fit together are refused here, not in the first run
-    own = random(program, seed) if weights is None else given(program, weights)
-    return Model(name or program.name, module, config, own, tokenizer, {False: program})
+    """The model that was pickled; unpickling its config has imported the family."""
+    return Model(name, sys.modules[family], config, weights, tokenizer, findings=findings)

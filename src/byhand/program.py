@@ -84,7 +84,8 @@ class Input(NamedTuple):
     """An array the caller gives or the model makes from the tokens.
 
     axes: its letters inside the program; extent: the letters of its sizes for the caller (an encoder inside a
-    translation model has axes BT but the extent BS of the source text); rule: what it holds, see inputs.RULES.
+    translation model has axes BT but the extent BS of the source text, a cache has axes BSGK but the extent BCGK of its
+    places); rule: what it holds, see inputs.RULES.
     """
 
     axes: str
@@ -252,15 +253,22 @@ class Program:
 
     # --- shapes and costs, without running -----------------------------------------------------------------------
 
-    def shapes(self, B: int = 1, T: int = 1, S: int | None = None) -> dict[str, Shape]:
-        """The shape of every value for a batch of B texts of T tokens (and source texts of S)."""
-        extent = {"B": B, "T": T, "S": T if S is None else S, **self.sizes}
+    def shapes(self, B: int = 1, T: int = 1, S: int | None = None, C: int | None = None) -> dict[str, Shape]:
+        """The shape of every value for B texts of T tokens (source texts of S, a cache with places for C tokens)."""
+        extent = {"B": B, "T": T, "S": T if S is None else S, "C": T if C is None else C, **self.sizes}
         shapes = {address: tuple(extent[letter] for letter in given.extent) for address, given in self.inputs.items()}
         shapes |= {address: tuple(self.sizes[letter] for letter in axes) for address, axes in self.weights.items()}
         for step in self.steps:
             sizes = step.sizes(shapes)
             shapes |= {step.writes[o.name]: tuple(sizes[letter] for letter in o.axes) for o in step.operator.outputs}
         return shapes
+
+    def lengths(self, shapes: Mapping[str, Shape]) -> dict[str, int]:
+        """B, T and, where the program has them, S and C (see `shapes`) from the shapes of its inputs."""
+        found: dict[str, int] = {}
+        for address, given in self.inputs.items():
+            found |= dict(zip(given.extent, shapes[address], strict=True))
+        return {letter: size for letter, size in found.items() if letter not in self.sizes}
 
     def saved(self) -> set[str]:
         """Addresses that backward reads (of the loss, if there is one), without weights: what training must keep."""

@@ -144,6 +144,8 @@ class Run:
         write = self.setting.tokens.text
         texts = {"T": [[write(int(t)) for t in text] for text in asking]}
         texts["S"] = texts["T"] if asked is asking else [[write(int(t)) for t in text] for text in asked]
+        if any(each.rule == "cache" for each in self.program.inputs.values()):
+            del texts["S"]  # the keys are those of a cache, whose tokens are not known here
         if len(asking) == 1:
             return {letter: names[0] for letter, names in texts.items()}
         return dict(texts) if "B" in axes_of(self.program, address) else {}
@@ -241,8 +243,9 @@ class Run:
         MemoryRefused, NotANumber.
         """
         if of == "loss" and "loss" not in self.program:
-            more = "two tokens or targets=" if self.program.inputs["mask"].rule == "causal" else "targets="
-            raise InputError(f"this run has no loss: give {more}, or name a value: backward('logits', ...)")
+            mask = self.program.inputs.get("mask")
+            more = "" if mask is None else f"give {'two tokens or ' * (mask.rule == 'causal')}targets=, or "
+            raise InputError(f"this run has no loss: {more}name a value: backward('logits', ...)")
         if seed is None:
             of, index = located(self.program, self.setting.shapes, of, index, choice)
         of, program, setting = resolve(self.program, of), self.program, self.setting

@@ -20,7 +20,7 @@ Array = np.ndarray[Any, Any]
 class Decoding(Protocol):
     """What writing tokens needs of a tokenizer."""
 
-    def decode(self, tokens: Sequence[int]) -> str: ...
+    def decode(self, ids: Sequence[int]) -> str: ...
 
     def __len__(self) -> int: ...
 
@@ -53,8 +53,8 @@ class Setting:
     @cached_property
     def shapes(self) -> dict[str, Shape]:
         """The shape of every value of the run, without running."""
-        (B, T), source = self.inputs["tokens"].shape, self.inputs.get("source.tokens")
-        return self.program.shapes(B, T, None if source is None else source.shape[1])
+        shapes = {address: array.shape for address, array in self.inputs.items()}
+        return self.program.shapes(**self.program.lengths(shapes))
 
     def round(self, array: Array, like: Array) -> Array:
         """An array in the type that a value of this run has."""

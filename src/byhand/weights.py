@@ -68,6 +68,11 @@ class Weights(Mapping[str, Array]):
         """Whether the array has still to be made, and will then stay in memory."""
         return callable(self.sources[address]) and not isinstance(self.sources[address], Lazy)
 
+    def dtype(self, address: str) -> np.dtype[Any]:
+        """The type of a weight, without making or reading it where its source knows."""
+        source = self.sources[address]
+        return np.dtype(source.dtype) if isinstance(source, np.ndarray | Lazy | Drawn) else self[address].dtype
+
     def edited(self, edit: Edit) -> Weights:
         """The same weights with one of them changed; that one is float64 from then on, so that no digit is lost.
 

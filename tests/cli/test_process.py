@@ -11,9 +11,17 @@ import time
 import pytest
 
 import byhand as package
-from byhand.cli import app, explain, models, pseudocode, run, starting, tour, trace
+from byhand.cli import app, explain, generate, models, pseudocode, run, starting, tour, trace
 
-MODULES = {"tour": tour, "models": models, "run": run, "trace": trace, "explain": explain, "pseudocode": pseudocode}
+MODULES = {
+    "tour": tour,
+    "models": models,
+    "run": run,
+    "generate": generate,
+    "trace": trace,
+    "explain": explain,
+    "pseudocode": pseudocode,
+}
 EXAMPLES = [example for module in MODULES.values() for example in module.EXAMPLES]
 BYHAND = (sys.executable, "-m", "byhand.cli")
 

@@ -82,11 +82,11 @@ def test_what_to_type_next_is_what_was_typed_first(byhand, monkeypatch, tmp_path
     (tmp_path / "bin" / "byhand").touch(mode=0o755)
     monkeypatch.setattr(sys, "argv", ["bin/byhand", "tour"])
     monkeypatch.setenv("PATH", "")
-    assert "\nbin/byhand run aab abaab --generate 10\n" in byhand("tour").out
+    assert "\nbin/byhand generate aab abaab --max-tokens 10\n" in byhand("tour").out
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    assert "\nbyhand run aab abaab --generate 10\n" in byhand("tour").out
+    assert "\nbyhand generate aab abaab --max-tokens 10\n" in byhand("tour").out
     monkeypatch.setattr(sys, "argv", ["byhand/cli/__main__.py", "tour"])
-    assert " -m byhand.cli run aab abaab --generate 10\n" in byhand("tour").out
+    assert " -m byhand.cli generate aab abaab --max-tokens 10\n" in byhand("tour").out
 
 
 def test_as_data(byhand, baa):

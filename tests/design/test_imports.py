@@ -49,6 +49,7 @@ LAYERS = [
     "doctor",
     "hub",
     "model",
+    "loading",
     "compare",
     "__init__",
     "cli",

@@ -31,6 +31,8 @@ SETTINGS: dict[str, Any] = {
     "degree": 0.7,
     "most": 2,
     "mass": 0.8,
+    "share": 0.3,
+    "penalty": 1.3,
 }
 
 
@@ -74,6 +76,9 @@ CONTENT: dict[str, Callable[[np.random.Generator, tuple[int, ...], Sizes], Array
     "target": targets,
     "allowed": allowed,
     "probs": shares_of_one,
+    "running": lambda rng, shape, sizes: np.cumsum(shares_of_one(rng, shape, sizes), -1),
+    "seen": lambda rng, shape, sizes: rng.random(shape) < 0.5,
+    "place": lambda rng, shape, sizes: rng.integers(0, sizes["S"], shape),
     "position": lambda rng, shape, sizes: rng.integers(0, 60, shape),
     "uniform": lambda rng, shape, sizes: rng.random(shape),
 }

@@ -108,6 +108,20 @@ def check_mix_of_repeated_values(record: Operator) -> None:
         same(gradients["value"], summed_back(d_value_BSHK, each))
 
 
+def check_append(record: Operator) -> None:
+    """One token after the other, each into its place; and each place's gradient goes to whom it holds."""
+    for each in variants(record):
+        out, d_out, gradients = with_cotangent(each)
+        past, new, place = (each.inputs[name] for name in ("past", "new", "place"))
+        expected, holds = past.copy(), np.full(past.shape[:2], -1)
+        for b, t in np.ndindex(place.shape):
+            expected[b, place[b, t]], holds[b, place[b, t]] = new[b, t], t
+        same(out, expected)
+        same(gradients["past"], d_out * (holds < 0)[:, :, None, None])
+        for b, t in np.ndindex(place.shape):
+            same(gradients["new"][b, t], d_out[b, place[b, t]] * (holds[b, place[b, t]] == t))
+
+
 def check_causal_mask(record: Operator) -> None:
     """With a causal mask, everything above the diagonal and nothing else is hidden, by -inf or by what one asks for."""
     score_BHTS = np.random.default_rng(0).standard_normal((2, 3, 5, 5))
@@ -290,3 +304,56 @@ def check_temperature(record: Operator) -> None:
     ratio = np.exp(each.inputs["logits"][..., :1] - each.inputs["logits"])
     out = call(record, each.inputs["logits"], degree=0.5)
     assert_allclose(np.exp(out[..., :1] - out), ratio**2, rtol=1e-12)
+
+
+# --- choosing -------------------------------------------------------------------------------------------------------
+
+
+def rows_of(each: Example, name: str) -> list[tuple[tuple[int, ...], list[float]]]:
+    """Every row of an input over the vocabulary, with its place."""
+    array = each.inputs[name]
+    return [(place, array[place].tolist()) for place in np.ndindex(array.shape[:2])]
+
+
+def check_min_p(record: Operator) -> None:
+    """What is kept is at least `share` times as probable as the best, and nothing else is."""
+    for each in variants(record):
+        for share in (0.05, 0.3, 1.0):
+            out = call(record, each.inputs["logits"], share=share)
+            for place, logits in rows_of(each, "logits"):
+                total = math.fsum(map(math.exp, logits))
+                probs = [math.exp(logit) / total for logit in logits]
+                kept = [logit if p >= share * max(probs) else -math.inf for p, logit in zip(probs, logits, strict=True)]
+                assert out[place].tolist() == kept
+
+
+def check_repetition_penalty(record: Operator) -> None:
+    """A seen token's logit is divided by the penalty where positive and multiplied where negative."""
+    for each in variants(record):
+        out = call(record, *each.inputs.values(), penalty=1.7)
+        for place, logits in rows_of(each, "logits"):
+            for v, logit in enumerate(logits):
+                lowered = logit / 1.7 if logit > 0 else logit * 1.7
+                assert out[place][v] == (lowered if each.inputs["seen"][place][v] else logit)
+
+
+def check_running_sum(record: Operator) -> None:
+    for each in variants(record):
+        for place, probs in rows_of(each, "probs"):
+            same(each.forward()["running"][place], [math.fsum(probs[: v + 1]) for v in range(len(probs))])
+
+
+def check_draw(record: Operator) -> None:
+    """The first token whose running sum is above the number."""
+    for each in variants(record):
+        for place, running in rows_of(each, "running"):
+            first = next(v for v, total in enumerate(running) if total > each.inputs["uniform"][place])
+            assert each.forward()["token"][place] == first
+
+
+def check_argmax(record: Operator) -> None:
+    """The best token, and the first of several that are equally good."""
+    for each in variants(record):
+        for flat in (each, Example(record, each.sizes, {"logits": np.round(each.inputs["logits"])}, {})):
+            for place, logits in rows_of(flat, "logits"):
+                assert flat.forward()["token"][place] == logits.index(max(logits))

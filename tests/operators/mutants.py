@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from byhand.operators import (
+    append,
     cross_entropy,
     gelu_erf,
     gelu_tanh,
@@ -22,7 +23,6 @@ from byhand.operators import (
     mean_loss,
     mix,
     probabilities,
-    relu,
     rms_norm,
     rotary_angles,
     rotary_angles_llama31,
@@ -38,18 +38,11 @@ from byhand.operators import (
 from byhand.operators.record import Operator
 
 from . import checks, meanings
+from .choosing_mutants import CHOOSING
+from .record_mutants import RECORDS
+from .rewording import reworded
 
 BIAS = " + bias[f]"
-
-
-def reworded(record: Operator, *changes: tuple[str, str]) -> str:
-    """The arithmetic with some of its text changed."""
-    text = record.arithmetic
-    for old, new in changes:
-        assert old in text, f"{record}: {old} is not in the arithmetic"
-        text = text.replace(old, new)
-    return text
-
 
 # --- softmax and the norms ------------------------------------------------------------------------------------------
 
@@ -159,6 +152,19 @@ def mask_shifted_backward(d_masked_BHTS, allowed_BTS):
     return mask.backward(d_masked_BHTS, np.roll(allowed_BTS, 1, -1))
 
 
+def append_earlier(past_BSGK, new_BTGK, place_BT):
+    return append.forward(past_BSGK, new_BTGK, (place_BT - 1) % past_BSGK.shape[1])
+
+
+def append_earlier_backward(d_out_BSGK, place_BT):
+    return append.backward(d_out_BSGK, (place_BT - 1) % d_out_BSGK.shape[1])
+
+
+def append_first(past_BSGK, new_BTGK, place_BT):
+    return append.forward(past_BSGK, new_BTGK[:, ::-1], place_BT[:, ::-1])
+
+
+EARLIER = (("place[b,t] == s", "place[b,t] == (s + 1) % S"), ("b,place[b,t]", "b,(place[b,t] + S - 1) % S"))
 SHIFTED = replace(mask, forward=mask_shifted, backward=mask_shifted_backward)
 ATTENTION = {
     "query head h reads key head h % G": (
@@ -181,6 +187,19 @@ ATTENTION = {
             arithmetic=reworded(scores, (" / sqrt(K)", "")),
         ),
         [meanings.check_scores_of_repeated_keys],
+    ),
+    "append puts a token one place too early": (
+        replace(
+            append,
+            forward=append_earlier,
+            backward=append_earlier_backward,
+            arithmetic=reworded(append, *EARLIER),
+        ),
+        [meanings.check_append],
+    ),
+    "append keeps the first of several at one place": (
+        replace(append, forward=append_first),
+        [checks.check_gradient, checks.check_arithmetic, meanings.check_append],
     ),
     "mask shifted by one": (SHIFTED, [checks.check_arithmetic, meanings.check_causal_mask]),
     "mask shifted by one, in the arithmetic too": (
@@ -332,42 +351,4 @@ OTHERS = {
     ),
 }
 
-# --- records that contradict themselves -----------------------------------------------------------------------------
-
-
-def wide(x_BTF):
-    return relu.forward(x_BTF) * np.float64(1)
-
-
-RECORDS = {
-    "no summary": (replace(relu, summary=""), [checks.check_declaration]),
-    "equation without an input": (replace(relu, equation="out = max(0, 0)"), [checks.check_declaration]),
-    "equation without a setting": (replace(temperature, equation="out = logits / 2"), [checks.check_declaration]),
-    "gradient that names none": (replace(relu, gradient="1 where x > 0"), [checks.check_declaration]),
-    "letters in the wrong places": (
-        replace(relu, arithmetic=reworded(relu, ("x[b,t,f]", "x[t,b,f]"))),
-        [checks.check_declaration],
-    ),
-    "an axis too few": (replace(relu, arithmetic=reworded(relu, ("x[b,t,f]", "x[b,t]"))), [checks.check_declaration]),
-    "no line for a gradient": (
-        replace(relu, arithmetic=reworded(relu, ("d_x[", "slope["))),
-        [checks.check_declaration],
-    ),
-    "arithmetic of what backward does not keep": (
-        replace(softmax, arithmetic=reworded(softmax, ("* weight[", "* score["))),
-        [checks.check_declaration],
-    ),
-    "backward of an unknown array": (
-        replace(relu, backward=lambda d_out_BTF, y_BTF: (d_out_BTF,)),
-        [checks.check_declaration],
-    ),
-    "forward with other axes": (replace(relu, forward=lambda x_BTD: x_BTD), [checks.check_declaration]),
-    "float64 inside": (replace(relu, forward=wide), [checks.check_float32]),
-    "a wrong count of operations": (replace(softmax, count={"forward": "B * H * T * S"}), [checks.check_operations]),
-    "arithmetic with another constant": (
-        replace(gelu_tanh, arithmetic=reworded(gelu_tanh, ("0.044715", "0.044716"))),
-        [checks.check_arithmetic],
-    ),
-}
-
-MUTANTS = NORMS | ATTENTION | ROTARY | OTHERS | RECORDS
+MUTANTS = NORMS | ATTENTION | ROTARY | OTHERS | CHOOSING | RECORDS

@@ -12,6 +12,7 @@ MEANINGS = {
     meanings.check_sinusoidal: ["sinusoidal_positions"],
     meanings.check_scores_of_repeated_keys: ["scores"],
     meanings.check_mix_of_repeated_values: ["mix"],
+    meanings.check_append: ["append"],
     meanings.check_causal_mask: ["mask"],
     meanings.check_softmax: ["softmax", "probabilities"],
     meanings.check_norm: ["layer_norm", "rms_norm"],
@@ -24,6 +25,11 @@ MEANINGS = {
     meanings.check_cross_entropy: ["cross_entropy"],
     meanings.check_mean_loss: ["mean_loss"],
     meanings.check_temperature: ["temperature"],
+    meanings.check_repetition_penalty: ["repetition_penalty"],
+    meanings.check_min_p: ["min_p"],
+    meanings.check_running_sum: ["running_sum"],
+    meanings.check_draw: ["draw"],
+    meanings.check_argmax: ["argmax"],
 }
 PAIRS = [(check, name) for check, names in MEANINGS.items() for name in names]
 

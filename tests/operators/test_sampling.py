@@ -1,11 +1,11 @@
-"""temperature, top-k, top-p and draw: what they keep, how ties fall, and how often each token is drawn."""
+"""The operators that choose: what they keep, how ties fall, and how often each token is drawn."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byhand.operators import draw, probabilities, top_k, top_p
+from byhand.operators import argmax, draw, min_p, probabilities, repetition_penalty, running_sum, top_k, top_p
 
 # Halves make ties common; the range makes some probabilities tiny.
 LOGITS = st.lists(st.integers(-60, 60).map(lambda n: n / 2), min_size=1, max_size=9)
@@ -17,6 +17,10 @@ def kept(out_BTV):
 
 def row(*numbers):
     return np.array(numbers, float).reshape(1, 1, -1)
+
+
+def drawn(probs_BTV, uniform_BT):
+    return draw.forward(running_sum.forward(probs_BTV), uniform_BT)
 
 
 def best_first(logits):
@@ -68,7 +72,7 @@ def test_a_mass_of_one_keeps_everything(logits):
 def test_draws_are_as_frequent_as_the_probabilities():
     probs_V, n = np.array([0.0, 0.5, 0.2, 0.0, 0.29, 0.01, 0.0]), 40_000
     uniform_BT = np.random.default_rng(0).random((1, n))
-    token_BT = draw.forward(np.broadcast_to(probs_V, (1, n, 7)), uniform_BT)
+    token_BT = drawn(np.broadcast_to(probs_V, (1, n, 7)), uniform_BT)
     counts_V = np.bincount(token_BT.ravel(), minlength=7)
     assert (abs(counts_V - n * probs_V) <= 4 * np.sqrt(n * probs_V * (1 - probs_V))).all()
 
@@ -81,19 +85,54 @@ EXTREMES = [0.0, np.nextafter(0, 1), 0.5, np.nextafter(1, 0)]
 def test_an_impossible_token_is_never_drawn(uniform, parts):
     for dtype in (np.float64, np.float32):
         probs_BTV = (row(*parts) / sum(parts)).astype(dtype)
-        token = draw.forward(probs_BTV, np.array([[uniform]])).item()
+        token = drawn(probs_BTV, np.array([[uniform]])).item()
         assert probs_BTV[0, 0, token] > 0
 
 
 @given(LOGITS, st.floats(0, 1, exclude_max=True))
 def test_the_drawn_token_is_the_first_whose_running_sum_passes(logits, uniform):
     probs_BTV = probabilities.forward(row(*logits))
-    token = draw.forward(probs_BTV, np.array([[uniform]])).item()
+    token = drawn(probs_BTV, np.array([[uniform]])).item()
     running = np.cumsum(probs_BTV.ravel())
-    assert running[token] > uniform or token == max(np.flatnonzero(probs_BTV))
+    assert running[token] > uniform or running[token] == running[-1]
     assert token == 0 or running[token - 1] <= uniform
 
 
 def test_probabilities_that_fall_short_of_one_end_at_the_last_possible_token():
     probs_BTV = row(0.0, 0.3, 0.699, 0.0, 0.0)
-    assert draw.forward(probs_BTV, np.array([[0.9995]])).item() == 2
+    assert drawn(probs_BTV, np.array([[0.9995]])).item() == 2
+
+
+@given(LOGITS, st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0]))
+def test_min_p_keeps_what_is_likely_enough_beside_the_best(logits, share):
+    shares = probabilities.forward(row(*logits)).ravel()
+    sure = np.flatnonzero(shares > share * shares.max() * (1 + 1e-12)).tolist()
+    possible = np.flatnonzero(shares >= share * shares.max() * (1 - 1e-12)).tolist()
+    best = kept(min_p.forward(row(*logits), share=share))
+    assert set(sure) <= set(best) <= set(possible)
+    assert set(best) >= {v for v, logit in enumerate(logits) if logit == max(logits)}
+
+
+def test_min_p_keeps_a_token_exactly_at_the_border():
+    assert kept(min_p.forward(row(0, 0, -1), share=1.0)) == [0, 1]
+    assert kept(min_p.forward(np.log2(row(1, 2, 4)) * np.log(2), share=0.5)) == [1, 2]
+
+
+def test_a_repetition_penalty_lowers_what_was_seen_whatever_its_sign():
+    logits_BTV, seen_BTV = row(2, 2, -3, -3, 0), np.array([[[True, False, True, False, True]]])
+    out_BTV = repetition_penalty.forward(logits_BTV, seen_BTV, penalty=4.0)
+    assert out_BTV.ravel().tolist() == [0.5, 2, -12, -3, 0]
+    assert np.array_equal(repetition_penalty.forward(logits_BTV, seen_BTV, penalty=1.0), logits_BTV)
+
+
+@given(LOGITS)
+def test_argmax_is_the_first_of_the_best(logits):
+    assert argmax.forward(row(*logits)).item() == best_first(logits)[0]
+
+
+@given(LOGITS)
+def test_a_running_sum_ends_at_one(logits):
+    probs_BTV = probabilities.forward(row(*logits))
+    running = running_sum.forward(probs_BTV).ravel()
+    assert abs(running[-1] - 1) < 1e-12 and (np.diff(running) >= 0).all()
+    assert np.allclose(np.diff(running, prepend=0), probs_BTV.ravel(), atol=1e-15)

@@ -2,5 +2,88 @@
 
 A format module has NAME (what ``format=`` takes), TITLE (for people), ``recognise(path)`` (whether a file or folder is
 one, from its content), ``read(path)`` (a Checkpoint; its weights are views of mapped files) and, where it can be
-written, ``write(parts, path, progress)``, which writes to a path where nothing is yet.
+written, ``write(parts, path, progress)``, which writes to a path where nothing is yet; one whose write takes a dtype
+too has types of its own.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from inspect import signature
+from pathlib import Path
+from types import ModuleType
+
+from byhand.checkpoints.casting import DTYPES, cast
+from byhand.checkpoints.record import Checkpoint, Doubt, Finding, Parts, Progress, silent
+from byhand.checkpoints.saving import beside
+from byhand.checkpoints.unknown import described
+from byhand.errors import InputError
+
+__all__ = [
+    "FORMATS",
+    "Checkpoint",
+    "Doubt",
+    "Finding",
+    "Parts",
+    "Progress",
+    "read",
+    "recognise",
+    "save",
+    "silent",
+    "writable",
+]
+
+# In the order in which a path is held against them: those that cannot be mistaken for another first.
+MODULES = ("own", "gguf", "llmc", "openai", "meta", "nanogpt", "hugging_face", "llama2c")
+FOUND = [import_module(f"{__name__}.{name}") for name in MODULES if find_spec(f"{__name__}.{name}")]
+FORMATS: dict[str, ModuleType] = {module.NAME: module for module in FOUND}
+
+
+def recognise(path: Path) -> ModuleType:
+    """The format of a file or folder, by its content. Raises InputError that says what it is if it is none of them."""
+    path = Path(path)
+    found = next((module for module in FORMATS.values() if module.recognise(path)), None)
+    if found is None:
+        raise InputError(described(path))
+    return found
+
+
+def read(path: Path) -> Checkpoint:
+    """The model in a file or folder of any format, its weights mapped. Raises InputError and ShapeError."""
+    return recognise(Path(path)).read(Path(path))
+
+
+def writable() -> list[str]:
+    """The names of the formats that can be written."""
+    return [name for name, module in FORMATS.items() if hasattr(module, "write")]
+
+
+def save(
+    parts: Parts,
+    path: Path,
+    format: str,
+    *,
+    dtype: str | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Path:
+    """Write a model and return where; the file or folder appears whole or not at all.
+
+    dtype: one of DTYPES, or of the format's own, or None for the weights as they are. Raises InputError for what the
+    format cannot hold, for a path that exists unless `force`, and for one that cannot be written.
+    """
+    if format not in writable():
+        what = "is read only" if format in FORMATS else "is unknown"
+        raise InputError(f"format {format!r:.40} {what}; byhand writes {', '.join(writable())}")
+    write = FORMATS[format].write
+    own = "dtype" in signature(write).parameters
+    if dtype is not None and dtype not in DTYPES and not own:
+        raise InputError(f"dtype {dtype!r:.40} is none that {format} can hold; use one of {', '.join(DTYPES)}")
+    path = Path(path)
+    with beside(path, force) as new:
+        if own:
+            write(parts, new, progress, dtype)
+        else:
+            write(cast(parts, dtype) if dtype else parts, new, progress)
+    return path

@@ -1,11 +1,8 @@
-"""``byhand run``: what a model expects after each position, what it continues with, and what an edit changes."""
+"""``byhand run``: what a model expects after each position, and what an edit changes."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
 from typing import Annotated, Any
 
 from rich.console import Group
@@ -13,12 +10,11 @@ from rich.text import Text
 from typer import Option
 
 import byhand
-from byhand import model as models
 from byhand.cli import show
 from byhand.cli.arguments import Start
 from byhand.cli.changed import print_diff
 from byhand.cli.figures import scalar, summary, token_name
-from byhand.cli.starting import changes, edited, start, texts, way_to_a_loss
+from byhand.cli.starting import edited, start, way_to_a_loss
 from byhand.errors import InputError
 from byhand.memory import size
 from byhand.model import Model
@@ -26,7 +22,6 @@ from byhand.predictions import Prediction
 from byhand.run import Run
 
 EXAMPLES = (
-    "run aab abaab --generate 10",
     "run aab aab --loss",
     'run aab aab --edit "blocks.0.attn.v.weight[5,0,7]=0"',
     'run original-tiny "Hello" --source "Bonjour" --top 5',
@@ -38,9 +33,6 @@ MARGIN = 7  # of a line that has too little room beside the others
 
 @dataclass(frozen=True, kw_only=True)
 class Asked(Start):
-    generate: Annotated[int | None, Option(metavar="N", help="Continue the text by N tokens, most likely first.")] = (
-        None
-    )
     loss: Annotated[bool, Option("--loss", help="Also the loss of every position and their mean.")] = False
     top: Annotated[int, Option(metavar="N", help="How many predictions to show.")] = 3
     keep: Annotated[list[str], Option(metavar="PATTERN", help="Values to keep and report. Repeatable.")] = field(
@@ -51,12 +43,10 @@ class Asked(Start):
 def command(asked: Asked) -> None:
     """Show what a model expects after each token of a text.
 
-    With --generate it continues the text. With --edit it shows what the change does.
+    With --edit it shows what the change does.
     """
     if asked.top < 1:
         raise InputError(f"--top is {asked.top}; give 1 or more")
-    if asked.generate is not None:
-        return generate(asked)
     model, run = start(asked, asked.text, kept(asked))
     changed = edited(model, run, asked.edit)
     if asked.loss and "loss" not in run.program:
@@ -76,44 +66,6 @@ def kept(asked: Asked) -> str | list[str]:
         program = byhand.load(asked.model).program_with(targets=True)
         return [*asked.keep, *(address for address in ANSWERS if address in program)] or [program.steps[-1].address]
     return "all"
-
-
-# --- continuing -------------------------------------------------------------------------------------------------
-
-
-def generate(asked: Asked) -> None:
-    """Print the text and then, piece by piece, how the model continues it."""
-    if asked.generate is None or asked.generate < 0:
-        raise InputError(f"--generate is {asked.generate}; give 0 or more")
-    for option, given in (("--loss", asked.loss), ("--keep", asked.keep), ("--targets", asked.targets)):
-        if given:
-            raise InputError(f"--generate only continues the text; leave out {option}")
-    model = byhand.load(asked.model, seed=asked.seed)
-    text, source = texts(asked, model, asked.text, "TEXT")
-    if asked.engine not in models.ENGINES:
-        raise InputError(f"no engine {asked.engine!r}; there are: {', '.join(models.ENGINES)}")
-    model = with_edits(model, asked.edit)
-    pieces = model.generate(text, max_tokens=asked.generate, source=source, dtype=asked.dtype)
-    written = text if isinstance(text, str) else "".join(f"{token} " for token in text)
-    if asked.json:
-        return show.document({"model": model.name, "text": written, "continuation": "".join(pieces)})
-    first = list(islice(pieces, 1))  # before anything is written, so that an error stands alone
-    out = show.console()
-    out.print(Text(written, style="dim"), end="", soft_wrap=True)
-    for piece in chain(first, pieces):
-        out.print(piece, end="", soft_wrap=True)
-        sys.stdout.flush()
-    out.print()
-
-
-def with_edits(model: Model, edits: Sequence[str]) -> Model:
-    """The model with its weights edited. Raises InputError for an edit of something else."""
-    for each in changes(model, list(edits)):
-        at = each.place
-        if at.address in model.program and at.address not in model.weights:
-            raise InputError(f"--generate can only edit weights, and {at.address} is none; leave out --generate")
-        model = model.edit(at.address, at.index, **at.choice, **{each.action: each.value})
-    return model
 
 
 # --- what comes next --------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from byhand.run import Run
 
 EXAMPLES = ("tour",)
 NEXT = (
-    ("continue a text", "run aab abaab --generate 10"),
+    ("continue a text", "generate aab abaab --max-tokens 10"),
     ("all values of a run", "trace aab baa"),
     ("one of them in full", "trace aab baa blocks.0.attn.weights"),
     ("every branch behind a number", 'explain aab baa "logits[0,2,1]" --depth 20'),

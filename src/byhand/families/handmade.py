@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from byhand.families.cache import joined, sight
 from byhand.families.readout import predict
 from byhand.operators import add, from_heads, lookup, mask, mix, scores, softmax, to_heads, unembed
 from byhand.program import Program
@@ -35,28 +36,31 @@ class Config:
     fill: float = -1e10
 
 
-def program(config: Config, targets: bool = False) -> Program:
-    """The model as steps; with targets also its loss."""
+def program(config: Config, targets: bool = False, cached: bool = False) -> Program:
+    """The model as steps; with targets also its loss. cached: it reads a text piece by piece."""
     c = config
     K = split_evenly(c.width, c.heads, "width", "heads")
     sizes = {"D": c.width, "H": c.heads, "G": c.heads, "K": K, "V": c.vocabulary, "P": c.context}
-    p = Program("handmade", sizes)
+    p = Program("handmade" + " cached" * cached, sizes)
     tokens, positions = p.input("tokens BT", "tokens"), p.input("positions BT", "positions")
-    allowed = p.input("mask BTS", "causal")
+    allowed, place = sight(p, cached), positions if cached else None
     token = p("embed.token BTD", lookup, tokens, "token.weight VD")
     position = p("embed.position BTD", lookup, positions, "position.weight PD")
     x = p("embed.out BTD", add, token, position)
     for layer in range(c.layers):
-        a = attention(p, f"blocks.{layer}.attn", x, allowed, c.fill)
+        a = attention(p, f"blocks.{layer}.attn", x, allowed, place, c.fill)
         x = p(f"blocks.{layer}.out BTD", add, x, a)
     predict(p, p("logits BTV", unembed, x, "token.weight VD"), targets)
     return p
 
 
-def attention(p: Program, at: str, x: str, allowed: str, fill: float) -> str:
+def attention(p: Program, at: str, x: str, allowed: str, place: str | None, fill: float) -> str:
+    new = "BTGK" if place else "BSGK"
     q = p(f"{at}.q BTHK", to_heads, x, f"{at}.q.weight DHK", f"{at}.q.bias HK")
-    k = p(f"{at}.k BSGK", to_heads, x, f"{at}.k.weight DGK", f"{at}.k.bias GK")
-    v = p(f"{at}.v BSGK", to_heads, x, f"{at}.v.weight DGK", f"{at}.v.bias GK")
+    k = p(f"{at}.k {new}", to_heads, x, f"{at}.k.weight DGK", f"{at}.k.bias GK")
+    v = p(f"{at}.v {new}", to_heads, x, f"{at}.v.weight DGK", f"{at}.v.bias GK")
+    if place:
+        k, v = joined(p, k, f"{at}.keys", place), joined(p, v, f"{at}.values", place)
     s = p(f"{at}.scores BHTS", scores, q, k)
     s = p(f"{at}.masked BHTS", mask, s, allowed, fill=fill)
     w = p(f"{at}.weights BHTS", softmax, s)

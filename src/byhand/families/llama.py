@@ -6,6 +6,7 @@ Touvron et al. 2023, "Llama 2"; Llama Team 2024, "The Llama 3 Herd of Models".
 from dataclasses import dataclass, replace
 
 from byhand.errors import InputError
+from byhand.families.cache import joined, sight
 from byhand.families.readout import predict
 from byhand.operators import (
     add,
@@ -63,20 +64,20 @@ class Config:
     eps: float = 1e-5
 
 
-def program(config: Config, targets: bool = False) -> Program:
-    """The model as steps; with targets also its loss."""
+def program(config: Config, targets: bool = False, cached: bool = False) -> Program:
+    """The model as steps; with targets also its loss. cached: it reads a text piece by piece."""
     c = config
     if c.rotary not in ROTARY:
         raise InputError(f"rotary layout {c.rotary!r} is unknown; use {' or '.join(ROTARY)}")
     split_evenly(c.heads, c.groups, "heads", "groups")
     sizes = {"D": c.width, "H": c.heads, "G": c.groups, "K": c.head_width, "F": c.hidden, "V": c.vocabulary}
-    p = Program("llama", sizes)
+    p = Program("llama" + " cached" * cached, sizes)
     tokens, positions = p.input("tokens BT", "tokens"), p.input("positions BT", "positions")
-    allowed = p.input("mask BTS", "causal")
+    allowed, place = sight(p, cached), positions if cached else None
     x = p("embed.out BTD", lookup, tokens, "token.weight VD")
     angle = angles(p, positions, c)
     for layer in range(c.layers):
-        x = block(p, f"blocks.{layer}", x, angle, allowed, c)
+        x = block(p, f"blocks.{layer}", x, angle, allowed, place, c)
     x = p("final_norm.out BTD", rms_norm, x, "final_norm.gain D", eps=c.eps)
     predict(p, p("logits BTV", unembed, x, "token.weight VD" if c.tied else "unembed.weight VD"), targets)
     return p
@@ -89,9 +90,9 @@ def angles(p: Program, positions: str, c: Config) -> str:
     return p("rotary.angle BTJ", rotary_angles_llama31, positions, **setting, **vars(c.scaling))
 
 
-def block(p: Program, at: str, x: str, angle: str, allowed: str, c: Config) -> str:
+def block(p: Program, at: str, x: str, angle: str, allowed: str, place: str | None, c: Config) -> str:
     n = p(f"{at}.norm1.out BTD", rms_norm, x, f"{at}.norm1.gain D", eps=c.eps)
-    a = attention(p, f"{at}.attn", n, angle, allowed, ROTARY[c.rotary])
+    a = attention(p, f"{at}.attn", n, angle, allowed, place, ROTARY[c.rotary])
     x = p(f"{at}.mid BTD", add, x, a)
     n = p(f"{at}.norm2.out BTD", rms_norm, x, f"{at}.norm2.gain D", eps=c.eps)
     gate = p(f"{at}.mlp.gate BTF", linear, n, f"{at}.mlp.gate.weight DF")
@@ -102,12 +103,15 @@ def block(p: Program, at: str, x: str, angle: str, allowed: str, c: Config) -> s
     return p(f"{at}.out BTD", add, x, h)
 
 
-def attention(p: Program, at: str, x: str, angle: str, allowed: str, rotary) -> str:
+def attention(p: Program, at: str, x: str, angle: str, allowed: str, place: str | None, rotary) -> str:
+    new = "BTGK" if place else "BSGK"
     q = p(f"{at}.q BTHK", to_heads, x, f"{at}.q.weight DHK")
-    k = p(f"{at}.k BSGK", to_heads, x, f"{at}.k.weight DGK")
-    v = p(f"{at}.v BSGK", to_heads, x, f"{at}.v.weight DGK")
+    k = p(f"{at}.k {new}", to_heads, x, f"{at}.k.weight DGK")
+    v = p(f"{at}.v {new}", to_heads, x, f"{at}.v.weight DGK")
     q = p(f"{at}.q_rot BTHK", rotary, q, angle)
-    k = p(f"{at}.k_rot BSGK", rotary, k, angle)
+    k = p(f"{at}.k_rot {new}", rotary, k, angle)
+    if place:
+        k, v = joined(p, k, f"{at}.keys", place), joined(p, v, f"{at}.values", place)
     s = p(f"{at}.scores BHTS", scores, q, k)
     s = p(f"{at}.masked BHTS", mask, s, allowed)
     w = p(f"{at}.weights BHTS", softmax, s)

@@ -189,8 +189,13 @@ def order(row: Row, program: Program, address: str) -> list[int]:
 
 def joined(row: Row, look: Callable[[str], Array], program: Program) -> Array:
     """The file's array, made from the weights that `look` gives by address."""
-    made = [np.concatenate([placed(row, look, program, a) for a in block], row.stored.joint) for block in row.blocks]
+    made = [together([placed(row, look, program, a) for a in block], row.stored.joint) for block in row.blocks]
     return np.stack(made) if row.stored.stacked else made[0]
+
+
+def together(parts: list[Array], axis: int) -> Array:
+    """Arrays one after the other; one alone is not copied, for it may be most of the model."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
 
 
 def pieces(row: Row, look: Callable[[str], Array], program: Program) -> Iterator[Array]:

@@ -1,5 +1,7 @@
 """Attention: how well does each query fit each key, which keys may be seen, how is attention shared, what is read.
 
+When a text is read piece by piece, `append` puts the new keys and values beside those of the earlier pieces.
+
 One form serves multi-head, grouped and multi-query attention: query head h reads key/value head h // (H / G), so G = H
 is multi-head and G = 1 multi-query. The projections before and after are in linear.py.
 """
@@ -8,6 +10,7 @@ import math
 
 import numpy as np
 
+from byhand.operators.product import product, total
 from byhand.operators.record import operator
 
 
@@ -21,6 +24,52 @@ def grouped_rows(w_BHTS, groups):
     """The same split for arrays with one row per query head."""
     B, H, T, S = w_BHTS.shape
     return w_BHTS.reshape(B, groups, H // groups, T, S)
+
+
+@operator
+class append:
+    """Put the keys (or values) of new tokens at their places among those of the tokens read before: the cache.
+
+    Pope et al. 2022, "Efficiently Scaling Transformer Inference". A place that nobody has written yet holds anything;
+    the mask hides it. Of several tokens at one place the last counts.
+    """
+
+    shapes = "past_BSGK, new_BTGK, place_BT -> out_BSGK"
+    equation = "out = past, but out[place[t]] = new[t]"
+    gradient = """
+        d_past = d_out where no token was put, else 0
+        d_new[t] = d_out[place[t]], 0 where a later token took the place
+    """
+    arithmetic = """
+        last[b,s] = max(t, where(place[b,t] == s, t, -1))
+        out[b,s,g,k] = where(last[b,s] >= 0, new[b,last[b,s],g,k], past[b,s,g,k])
+        ---
+        last[b,s] = max(t, where(place[b,t] == s, t, -1))
+        d_past[b,s,g,k] = where(last[b,s] >= 0, 0, d_out[b,s,g,k])
+        d_new[b,t,g,k] = where(last[b,place[b,t]] == t, d_out[b,place[b,t],g,k], 0)
+    """
+    count = {"forward": "0", "backward": "0"}
+
+    def forward(past_BSGK, new_BTGK, place_BT):
+        out_BSGK, text_B1 = past_BSGK.copy(), np.arange(len(place_BT))[:, None]
+        last_BT = last_at(place_BT, past_BSGK.shape[1])[text_B1, place_BT]
+        out_BSGK[text_B1, place_BT] = new_BTGK[text_B1, last_BT]
+        return out_BSGK
+
+    def backward(d_out_BSGK, place_BT):
+        # forward: out[place] = new      what was there before is gone, and so is what a later token replaced
+        last_BS, text_B1 = last_at(place_BT, d_out_BSGK.shape[1]), np.arange(len(place_BT))[:, None]
+        stayed_BT = last_BS[text_B1, place_BT] == np.arange(place_BT.shape[1])
+        d_past_BSGK = np.where(last_BS[:, :, None, None] >= 0, 0, d_out_BSGK)
+        return d_past_BSGK, np.where(stayed_BT[:, :, None, None], d_out_BSGK[text_B1, place_BT], 0), None
+
+
+def last_at(place_BT, slots):
+    """For every one of the slots, the last t whose place it is, or -1."""
+    B, T = place_BT.shape
+    last_BS = np.full((B, slots), -1)
+    np.maximum.at(last_BS, (np.arange(B)[:, None], place_BT), np.arange(T))
+    return last_BS
 
 
 @operator
@@ -48,7 +97,7 @@ class scores:
 
     def forward(query_BTHK, key_BSGK, *, rounded=lambda array: array):
         query_BTGRK = grouped(query_BTHK, key_BSGK.shape[2])
-        score_BGRTS = np.einsum("BTGRK,BSGK->BGRTS", query_BTGRK, key_BSGK, optimize=True)
+        score_BGRTS = product("BTGRK,BSGK->BGRTS", query_BTGRK, key_BSGK)
         B, G, R, T, S = score_BGRTS.shape
         return rounded(score_BGRTS).reshape(B, G * R, T, S) / math.sqrt(query_BTHK.shape[-1])
 
@@ -118,7 +167,7 @@ class softmax:
 def shares(score):
     """Softmax over the last axis."""
     exp = np.exp(score - score.max(-1, keepdims=True))
-    return exp / exp.sum(-1, keepdims=True)
+    return exp / total(exp)[..., None]
 
 
 @operator
@@ -142,7 +191,7 @@ class mix:
 
     def forward(weight_BHTS, value_BSGK):
         weight_BGRTS = grouped_rows(weight_BHTS, value_BSGK.shape[2])
-        out_BTGRK = np.einsum("BGRTS,BSGK->BTGRK", weight_BGRTS, value_BSGK, optimize=True)
+        out_BTGRK = product("BGRTS,BSGK->BTGRK", weight_BGRTS, value_BSGK)
         B, T, G, R, K = out_BTGRK.shape
         return out_BTGRK.reshape(B, T, G * R, K)
 

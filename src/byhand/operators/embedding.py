@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from byhand.operators.product import product
 from byhand.operators.record import operator
 from byhand.shapes import split_evenly
 
@@ -84,7 +85,7 @@ class unembed:
     """
 
     def forward(x_BTD, table_VD, bias_V=None):
-        logits_BTV = np.einsum("BTD,VD->BTV", x_BTD, table_VD, optimize=True)
+        logits_BTV = product("BTD,VD->BTV", x_BTD, table_VD)
         return logits_BTV if bias_V is None else logits_BTV + bias_V
 
     def backward(d_logits_BTV, x_BTD, table_VD):

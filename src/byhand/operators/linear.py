@@ -6,6 +6,7 @@ and explained by itself.
 
 import numpy as np
 
+from byhand.operators.product import product
 from byhand.operators.record import operator
 
 
@@ -29,7 +30,7 @@ class linear:
     """
 
     def forward(x_BTD, weight_DF, bias_F=None):
-        out_BTF = np.einsum("BTD,DF->BTF", x_BTD, weight_DF, optimize=True)
+        out_BTF = product("BTD,DF->BTF", x_BTD, weight_DF)
         return out_BTF if bias_F is None else out_BTF + bias_F
 
     def backward(d_out_BTF, x_BTD, weight_DF):
@@ -63,7 +64,7 @@ class to_heads:
     """
 
     def forward(x_BTD, weight_DHK, bias_HK=None):
-        out_BTHK = np.einsum("BTD,DHK->BTHK", x_BTD, weight_DHK, optimize=True)
+        out_BTHK = product("BTD,DHK->BTHK", x_BTD, weight_DHK)
         return out_BTHK if bias_HK is None else out_BTHK + bias_HK
 
     def backward(d_out_BTHK, x_BTD, weight_DHK):
@@ -97,7 +98,7 @@ class from_heads:
     """
 
     def forward(x_BTHK, weight_HKD, bias_D=None):
-        out_BTD = np.einsum("BTHK,HKD->BTD", x_BTHK, weight_HKD, optimize=True)
+        out_BTD = product("BTHK,HKD->BTD", x_BTHK, weight_HKD)
         return out_BTD if bias_D is None else out_BTD + bias_D
 
     def backward(d_out_BTD, x_BTHK, weight_HKD):

@@ -7,6 +7,35 @@ from byhand.operators.record import operator
 
 
 @operator
+class repetition_penalty:
+    """Make tokens that were seen before less likely: a penalty above 1 lowers their logits, whatever their sign.
+
+    Keskar et al. 2019, "CTRL", section 4.1, where every logit is divided; a negative one is multiplied here, as
+    transformers and others do, so that it falls too.
+    """
+
+    shapes = "logits_BTV, seen_BTV -> out_BTV"
+    equation = "out = logits / penalty where seen and logits > 0, logits * penalty where seen and not, else logits"
+    gradient = "d_logits = d_out / penalty where seen and logits > 0, d_out * penalty where seen and not, else d_out"
+    arithmetic = """
+        lowered[b,t,v] = where(logits[b,t,v] > 0, logits[b,t,v] / penalty, logits[b,t,v] * penalty)
+        out[b,t,v] = where(seen[b,t,v], lowered[b,t,v], logits[b,t,v])
+        ---
+        d_lowered[b,t,v] = where(logits[b,t,v] > 0, d_out[b,t,v] / penalty, d_out[b,t,v] * penalty)
+        d_logits[b,t,v] = where(seen[b,t,v], d_lowered[b,t,v], d_out[b,t,v])
+    """
+
+    def forward(logits_BTV, seen_BTV, *, penalty):
+        lowered_BTV = np.where(logits_BTV > 0, logits_BTV / penalty, logits_BTV * penalty)
+        return np.where(seen_BTV, lowered_BTV, logits_BTV)
+
+    def backward(d_out_BTV, logits_BTV, seen_BTV, *, penalty):
+        # forward: out = logits / penalty or logits * penalty where seen
+        d_lowered_BTV = np.where(logits_BTV > 0, d_out_BTV / penalty, d_out_BTV * penalty)
+        return np.where(seen_BTV, d_lowered_BTV, d_out_BTV), None
+
+
+@operator
 class temperature:
     """Sharpen (below 1) or flatten (above 1) the distribution.
 
@@ -102,27 +131,96 @@ class top_p:
 
 
 @operator
-class draw:
-    """Choose the token at which the running sum of probabilities passes a number drawn uniformly from [0, 1)."""
+class min_p:
+    """Keep tokens at least `share` times as probable as the best one, rule out the others.
 
-    shapes = "probs_BTV, uniform_BT -> token_BT"
-    equation = "token = the first v at which probs[0] + ... + probs[v] > uniform"
-    gradient = ""
+    Nguyen et al. 2024, "Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM Outputs".
+    """
+
+    shapes = "logits_BTV -> out_BTV"
+    equation = "out = logits where exp(logits - max(logits)) >= share, else -inf"
+    gradient = "d_logits = d_out where kept, else 0"
+    arithmetic = """
+        peak[b,t] = max(v, logits[b,t,v])
+        ratio[b,t,v] = exp(logits[b,t,v] - peak[b,t])
+        out[b,t,v] = where(ratio[b,t,v] >= share, logits[b,t,v], -inf)
+        ---
+        d_logits[b,t,v] = where(out[b,t,v] > -inf, d_out[b,t,v], 0)
+    """
+
+    def forward(logits_BTV, *, share):
+        ratio_BTV = np.exp(logits_BTV - logits_BTV.max(-1, keepdims=True))
+        return np.where(ratio_BTV >= share, logits_BTV, -np.inf)
+
+    def backward(d_out_BTV, out_BTV):
+        # forward: out = logits where kept      what was ruled out has no influence
+        return (np.where(out_BTV > -np.inf, d_out_BTV, 0),)
+
+
+@operator
+class running_sum:
+    """Add up the probabilities in the order of the tokens' ids, so that every token has its stretch between 0 and 1."""
+
+    shapes = "probs_BTV -> running_BTV"
+    equation = "running[v] = probs[0] + ... + probs[v]"
+    gradient = "d_probs[v] = d_running[v] + ... + d_running[V-1]"
     arithmetic = """
         W = V
         running[b,t,v] = sum(w, where(w <= v, probs[b,t,w], 0))
-        passed[b,t] = sum(v, where(running[b,t,v] <= uniform[b,t], 1, 0))
-        last[b,t] = max(v, where(probs[b,t,v] > 0, v, 0))
-        token[b,t] = where(passed[b,t] < last[b,t], passed[b,t], last[b,t])
+        ---
+        W = V
+        d_probs[b,t,v] = sum(w, where(w >= v, d_running[b,t,w], 0))
+    """
+    count = {"forward": "B * T * V", "backward": "B * T * V"}
+    wide = True
+
+    def forward(probs_BTV):
+        return np.cumsum(probs_BTV, -1)
+
+    def backward(d_running_BTV):
+        # forward: running[v] = probs[0] + ... + probs[v]      so a probability is in every sum from its own on
+        return (np.cumsum(d_running_BTV[..., ::-1], -1)[..., ::-1],)
+
+
+@operator
+class draw:
+    """Choose the token at which the running sum of probabilities passes a number drawn uniformly from [0, 1).
+
+    Rounding may leave the last running sum below one, and the number above it: then the last token is chosen whose
+    probability still raised the sum. A token of probability 0 is never chosen.
+    """
+
+    shapes = "running_BTV, uniform_BT -> token_BT"
+    equation = "token = the first v at which running[v] > uniform or running[v] = running[V-1]"
+    gradient = ""
+    arithmetic = """
+        token[b,t] = sum(v, where(running[b,t,v] <= uniform[b,t] and running[b,t,v] < running[b,t,V-1], 1, 0))
     """
     count = {"forward": "B * T * V", "backward": "0"}
 
-    def forward(probs_BTV, uniform_BT):
-        running_BTV = np.cumsum(probs_BTV, -1)
-        passed_BT = (running_BTV <= uniform_BT[..., None]).sum(-1)
-        # rounding may leave the last running sum a little below one: never pass the last possible token
-        last_BT = probs_BTV.shape[-1] - 1 - (probs_BTV[..., ::-1] > 0).argmax(-1)
-        return np.minimum(passed_BT, last_BT)
+    def forward(running_BTV, uniform_BT):
+        passed_BTV = (running_BTV <= uniform_BT[..., None]) & (running_BTV < running_BTV[..., -1:])
+        return passed_BTV.sum(-1)
 
     def backward(d_token_BT):
         return None, None
+
+
+@operator
+class argmax:
+    """Choose the best token; of several equally good ones that with the smallest id."""
+
+    shapes = "logits_BTV -> token_BT"
+    equation = "token = the smallest v at which logits[v] = max(logits)"
+    gradient = ""
+    arithmetic = """
+        peak[b,t] = max(v, logits[b,t,v])
+        token[b,t] = V - max(v, where(logits[b,t,v] == peak[b,t], V - v, 0))
+    """
+    count = {"forward": "B * T * V", "backward": "0"}
+
+    def forward(logits_BTV):
+        return np.argmax(logits_BTV, -1)
+
+    def backward(d_token_BT):
+        return (None,)

@@ -1,0 +1,161 @@
+"""GGUF files of llama.cpp, architectures gpt2 and llama, in F32, F16, BF16, Q8_0 and Q4_0."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from byhand import tokenizer as tokenizers
+from byhand.checkpoints.gguf_config import FAMILIES, WORDS, architecture, config, shown
+from byhand.checkpoints.gguf_file import VERSION, Entry, File, Texts, is_gguf, opened
+from byhand.checkpoints.gguf_writing import write
+from byhand.checkpoints.quantized import KINDS, PLAIN, Quantized, dequantized, row_bytes
+from byhand.checkpoints.record import Checkpoint, Finding
+from byhand.checkpoints.table import Found, checkpoint
+from byhand.errors import InputError
+from byhand.layouts import Row, Source, Stored, rows_for
+from byhand.layouts.gguf import LAYOUTS
+from byhand.layouts.layout import cuts, taken
+from byhand.program import Program
+from byhand.tokenizer.gguf import PATTERNS
+
+__all__ = ["NAME", "TITLE", "read", "recognise", "write"]
+
+Array = np.ndarray[Any, Any]
+
+NAME, TITLE = "gguf", "GGUF file of llama.cpp"
+OTHERS = ("*.safetensors", "*.bin", "*.pth", "*.pt")
+
+
+def recognise(path: Path) -> bool:
+    """Whether this is a GGUF file, by its first four bytes, or by its name where it is too damaged to tell; or a folder
+    with such files and no weights of another kind.
+    """
+    if path.is_dir():
+        return bool(files_in(path)) and not any(each for kind in OTHERS for each in path.glob(kind))
+    return path.is_file() and (is_gguf(path) or path.suffix == ".gguf")
+
+
+def files_in(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.glob("*.gguf") if each.is_file())
+
+
+def read(path: Path) -> Checkpoint:
+    """A GGUF file, or the only one of a folder. Its plain arrays become views, those in blocks are turned into numbers
+    each time they are read.
+
+    Raises InputError and ShapeError, in one line, for a damaged file and for a model that byhand cannot compute.
+    """
+    if path.is_dir():
+        found = files_in(path)
+        if len(found) != 1:
+            listed = ", ".join(each.name for each in found[:4]) + (" ..." if len(found) > 4 else "")
+            raise InputError(f"{path} holds {len(found)} GGUF files: {listed}; name one of them")
+        path = found[0]
+    file = opened(path)
+    arch = architecture(file)
+    check_kinds(file)
+    settings, findings = config(file, arch)
+    arrays = {name: array(file, each) for name, each in file.entries.items()}
+    if settings.tied:
+        arrays.pop("output.weight", None)  # compared with token_embd.weight when tying was found out
+    text, tokens = tokenizer(file, arch)
+    words = {letter: word.format(a=arch) for letter, word in WORDS.items()}
+    found = Found(
+        path,
+        NAME,
+        f"GGUF file, version {VERSION}, {kinds(file).most_common(1)[0][0]}",
+        arch,
+        settings,
+        LAYOUTS[arch],
+        words,
+        (*findings, tokens),
+        tokenizer=text,
+    )
+    made, program = checkpoint(found, arrays), FAMILIES[arch].program(settings)
+    blocks = {}
+    for row in rows_for(LAYOUTS[arch], program):
+        blocks |= in_blocks(row, arrays[row.name], program)
+    return replace(made, weights={**made.weights, **blocks})
+
+
+def kinds(file: File) -> Counter[str]:
+    """How many matrices are of each type."""
+    return Counter(each.kind for each in file.entries.values() if len(each.shape) > 1)
+
+
+def check_kinds(file: File) -> None:
+    """Raise InputError for number formats that byhand does not read."""
+    others = Counter(each.kind for each in file.entries.values() if each.kind not in KINDS)
+    if others:
+        listed = ", ".join(f"{kind} ({count} arrays)" for kind, count in others.most_common())
+        raise InputError(
+            f"{file.mapped.path} holds {listed}; byhand reads {', '.join(KINDS)}; make one of these from it with "
+            "llama-quantize --allow-requantize --pure, or take another file of the model"
+        )
+
+
+def array(file: File, entry: Entry) -> Source:
+    """An array of the file, with nothing read."""
+    if entry.kind in PLAIN:
+        return file.mapped.array(PLAIN[entry.kind], entry.shape, entry.offset, entry.name)
+    width = row_bytes(entry.kind, entry.shape[-1])
+    blocks = file.mapped.array(np.uint8, (entry.size // width, width), entry.offset, entry.name)
+    return of_blocks(entry.kind, blocks, entry.shape)
+
+
+def of_blocks(kind: str, blocks: Array, shape: tuple[int, ...]) -> Quantized:
+    """An array that is in blocks, with the axes of the file."""
+
+    def make() -> Array:
+        return dequantized(kind, blocks).reshape(shape)
+
+    return Quantized(shape, np.dtype(np.float32), make, kind, blocks)
+
+
+def in_blocks(row: Row, source: Source, program: Program) -> dict[str, Source]:
+    """The weights of a matrix in blocks, each with just its own rows of blocks; none of another array."""
+    if not isinstance(source, Quantized) or len(source.shape) != 2:
+        return {}
+    found: dict[str, Source] = {}
+    axes = row.stored.axes.replace("+", "")
+    for address, (cut, *_) in cuts(row, program):
+        assert isinstance(cut, slice)
+        part = of_blocks(source.kind, source.blocks[cut], (cut.stop - cut.start, *source.shape[1:]))
+        alone = Row(row.name, Stored(axes, (address,), row.stored.rotary), ((address,),))
+        shape = tuple(program.sizes[letter] for letter in program.weights[address])
+        make = partial(taken, alone, part, program, address, (slice(None),))
+        found[address] = Quantized(shape, part.dtype, make, part.kind, part.blocks, axes, row.stored.rotary)
+    return found
+
+
+def tokenizer(file: File, arch: str) -> tuple[Any, Finding]:
+    """The tokenizer among the keys, and how it was found; None where there is none or byhand does not know its way.
+
+    Raises InputError for a damaged one.
+    """
+    fields = {key: plain(each) for key, each in file.keys.items() if key.startswith("tokenizer.")}
+    model = fields.get("tokenizer.ggml.model", "none")
+    pre = fields.get("tokenizer.ggml.pre", "gpt-2" if arch == "gpt2" else "default")
+    if model == "none" or model == "no_vocab":
+        return None, Finding("tokenizer", "none", "tokenizer.ggml.model; the model works on token ids")
+    if model not in ("gpt2", "llama") or (model == "gpt2" and pre not in [*PATTERNS]):
+        how = f"byhand does not know the tokenizer {shown(model)} {shown(pre)}; the model works on token ids"
+        return None, Finding("tokenizer", "none", how)
+    try:
+        made = tokenizers.from_gguf({**fields, "general.architecture": arch})
+    except InputError as error:
+        raise InputError(f"{file.mapped.path}: {error}") from None
+    return made, Finding("tokenizer", f"{model}, {pre}", "tokenizer.ggml.model and .pre")
+
+
+def plain(value: Any) -> Any:
+    """A key's value as Python has it."""
+    if isinstance(value, Texts):
+        return list(value)
+    return value.tolist() if isinstance(value, np.ndarray) else value

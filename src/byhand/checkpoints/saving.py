@@ -1,0 +1,85 @@
+"""A file or folder that appears whole or not at all: written beside, flushed, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from byhand.errors import InputError
+
+# What a folder must hold to be taken for a model that may be replaced; anybody's other folder is left alone.
+MODEL_FILES = ("byhand.json", "config.json", "params.json")
+
+
+@contextmanager
+def beside(path: Path | str, force: bool = False) -> Iterator[Path]:
+    """Yield a path where nothing is yet; what the block puts there, a file or a folder, is renamed to `path`.
+
+    When the block fails nothing is left of it, and what was at `path` stays. force: replace what is at `path`; a
+    folder is replaced only if it is a model's. Raises InputError when `path` cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    check_target(path, force)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", ignore_cleanup_errors=True) as made:
+            new, old = Path(made, path.name), Path(made, f"{path.name}.old")
+            yield new
+            flush(new)
+            if path.exists() and (path.is_dir() or new.is_dir()):
+                path.rename(old)
+            try:
+                new.replace(path)
+            except BaseException:
+                if old.exists():
+                    old.rename(path)
+                raise
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}; nothing was written") from None
+
+
+def check_target(path: Path, force: bool) -> None:
+    """Raise InputError, before anything is written, if this path cannot or should not be written to."""
+    if path.name in ("", ".."):
+        raise InputError(f"{path} is no name for a file or folder; name a new one, such as {path / 'model'}")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent}; make it first, or name another place")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"the folder {path.parent} cannot be written to; name another place")
+    if path.exists() and not force:
+        raise InputError(f"{path} exists; name another place, or replace it with force=True (--force)")
+    if path.is_dir() and any(path.iterdir()) and not is_model(path):
+        raise InputError(f"{path} is a folder that holds other things than a model, so it is not replaced")
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a model's files and nothing deeper."""
+    inside = list(folder.iterdir())
+    return any(each.name in MODEL_FILES for each in inside) and not any(each.is_dir() for each in inside)
+
+
+def flush(path: Path) -> None:
+    """Make sure that the file, or every file of the folder, is on the disk and can be read by those who may."""
+    mask = umask()
+    for each in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        each.chmod((0o777 if each.is_dir() else 0o666) & ~mask)
+        if each.is_file():
+            with each.open("rb+") as file:
+                os.fsync(file.fileno())
+
+
+def umask() -> int:
+    """The permissions that new files of this user do not get; temporary files have fewer."""
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def check_room(path: Path, size: int) -> None:
+    """Raise InputError when the disk of `path` has less than `size` bytes free, rather than after writing most."""
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise InputError(f"{path} needs {size:,} bytes, but its disk has {free:,} free; choose another place")

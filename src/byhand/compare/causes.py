@@ -1,0 +1,235 @@
+"""Why a step differs: each usual reason is tried, and only one that makes the two agree is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from byhand.compare.rounding import UNITS
+from byhand.compare.segment import Operands, Variant, operands
+from byhand.compare.side import Side
+from byhand.compare.solved import solved
+from byhand.compare.usual import ROTARY, Changed, rearrangements, usual, weights
+from byhand.compare.walk import DIFFERS, Checked, Walk, alike, common
+from byhand.families.readout import ACTIVATIONS
+from byhand.program import Step
+
+Array = np.ndarray[Any, Any]
+MOST = 6  # causes looked for; after that the rest is only counted
+AGREES = 1.0
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A reason that was tried. kind: one of the usual causes, or "none"; said: the change in words; largest: the
+    largest difference that is left with it; explains: the addresses that then agree within rounding; of: "A" or "B",
+    the side that was changed to try it.
+    """
+
+    address: str
+    kind: str
+    said: str
+    largest: float = 0.0
+    explains: tuple[str, ...] = ()
+    of: str = "A"
+
+    def __str__(self) -> str:
+        if self.kind == "none":
+            return f"none of the usual causes makes {self.address} agree"
+        more = len(self.explains) - 1
+        also = f", and so {'does' if more == 1 else 'do'} {more} other step{'s' * (more > 1)}" if more > 0 else ""
+        return f"{self.kind}: with {self.said}, {self.of}'s {self.address} agrees (largest difference {self.largest:.1g}){also}"
+
+
+def find_causes(walk: Walk, checked: Sequence[Checked]) -> tuple[Cause, ...]:
+    """A cause for every step that differs of itself, or that there is none; steps with one cause together."""
+    left = [each for each in checked if each.state == DIFFERS and each.operator != "input"]
+    found: list[Cause] = []
+    while left and len(found) < MOST:
+        first = left[0]
+        cause, variant = cause_of(walk, first)
+        same = [each.address for each in left[1:] if variant and not each.weight and tried(walk, each, variant) is not None]
+        found.append(replace(cause, explains=(first.address, *same) if cause.kind != "none" else ()))
+        left = [each for each in left[1:] if each.address not in same and not beside(walk, each, first)]
+    return tuple(found)
+
+
+def beside(walk: Walk, each: Checked, first: Checked) -> bool:
+    """Whether this is a side value of the same step."""
+    return walk.program.producer[each.address] is walk.program.producer[first.address]
+
+
+def cause_of(walk: Walk, each: Checked) -> tuple[Cause, Variant | None]:
+    """The first cause that makes the two agree, with the change it is, if it can be tried on other steps."""
+    if each.gap and each.gap.also:
+        return padded(walk, each), None
+    if each.weight:
+        return weight_cause(walk, each), None
+    for variants in (own_step(walk, each), usual_ones(walk, each), worked_out(walk, each), reread(walk, each)):
+        best = nearest(walk, each, variants)
+        if best:
+            left, variant = best
+            return Cause(each.address, variant.kind, variant.said, left), variant
+    return Cause(each.address, "none", ""), None
+
+
+def side_of(walk: Walk, each: Checked) -> Side:
+    return walk.judge if each.of == "a" else walk.other
+
+
+def tried(walk: Walk, each: Checked, variant: Variant) -> tuple[float, float] | None:
+    """How far the two are apart with the change, in allowed roundings and as a number; None where beyond rounding."""
+    try:
+        beyond, _, off = walk.excess(side_of(walk, each), each.address, variant)
+    except (ValueError, IndexError, KeyError):  # the change gives arrays that do not fit together
+        return None
+    worst = float(beyond.max(initial=0))
+    return (worst, float(off.max(initial=0))) if worst <= AGREES else None
+
+
+def nearest(walk: Walk, each: Checked, variants: Iterable[Variant]) -> tuple[float, Variant] | None:
+    """Of the changes that make the two agree, and are of the kind of the first that does, the one that does best."""
+    best: tuple[float, float, Variant] | None = None
+    for variant in variants:
+        if best and variant.kind != best[2].kind:
+            break
+        result = tried(walk, each, variant)
+        if result and (best is None or result[0] < best[0]):
+            best = (*result, variant)
+    return (best[1], best[2]) if best else None
+
+
+# --- proposals --------------------------------------------------------------------------------------------------------
+
+
+def own_step(walk: Walk, each: Checked) -> Iterator[Variant]:
+    """The step as the other side's own program has it."""
+    own = walk.other.program.producer.get(each.address) if walk.other.program and each.of == "b" else None
+    step = walk.program.producer[each.address]
+    if own is None or own.address != step.address or same_step(own, step):
+        return
+
+    def change(tried: Step, given: Operands) -> Changed | None:
+        if same_kind(tried, step) is None:
+            return None
+        look = walk.look(walk.other)
+        extra = {name: address for name, address in own.names.items() if name not in step.names}
+        added = {name: walk.other.weight(address) for name, address in extra.items() if address not in own.writes.values()}
+        kept = {name: array for name, array in given.items() if name in own.names}
+        if added and tried.address != step.address:
+            return None
+        made = own if tried.address == step.address else replace(tried, operator=own.operator, attributes=own.attributes)
+        return made, kept | {name: array for name, array in added.items() if array is not None and look}
+
+    yield Variant(*difference(step, own), change)
+
+
+def same_kind(tried: Step, step: Step) -> bool | None:
+    """Whether a step is of the kind that was found different: the same operator with the same settings."""
+    return True if (tried.operator, tried.attributes) == (step.operator, step.attributes) else None
+
+
+def same_step(own: Step, step: Step) -> bool:
+    return (own.operator, own.attributes, own.absent) == (step.operator, step.attributes, step.absent)
+
+
+def difference(step: Step, own: Step) -> tuple[str, str]:
+    """What one step has and the other has not: a usual cause, and in words."""
+    if own.operator is not step.operator:
+        name = own.operator.name
+        if name in ROTARY:
+            return "rotary layout", f"rotary={ROTARY[name]!r}"
+        if name in ACTIVATIONS:
+            both = name.startswith("gelu") and step.operator.name.startswith("gelu")
+            return "GELU form" if both else "activation", f"activation={name!r}"
+        if name.startswith("rotary_angles"):
+            factor = own.attributes.get("factor")
+            return "rope scaling", "no rope scaling" if factor is None else f"rope scaling by {factor:g}"
+        return "operator", f"{name} instead of {step.operator.name}"
+    if own.absent != step.absent:
+        added, missing = step.absent - own.absent, own.absent - step.absent
+        return "bias", " and ".join([f"a {name}" for name in added] + [f"no {name}" for name in missing])
+    changed = {key: value for key, value in own.attributes.items() if step.attributes.get(key) != value}
+    said = ", ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in changed.items())
+    kind = next(iter(changed), "settings")
+    return kind if kind in ("eps", "theta") else "rope scaling" if kind in ("factor", "low", "high") else kind, said
+
+
+def usual_ones(walk: Walk, each: Checked) -> Iterator[Variant]:
+    yield from usual(walk.segment(side_of(walk, each), each.address), walk.program)
+
+
+def worked_out(walk: Walk, each: Checked) -> Iterator[Variant]:
+    """Changes that follow from the numbers, where the step's own inputs are known."""
+    side = side_of(walk, each)
+    steps, got = walk.segment(side, each.address), side.find(each.address)
+    step = steps[-1]
+    if len(steps) == 1 and got is not None and each.address == step.address:
+        expected = walk.expected(side, each.address).value
+        wide = got.astype(np.float64)
+        yield from solved(step, operands(step, {}, walk.look(side)), wide, expected, walk.program)
+
+
+def reread(walk: Walk, each: Checked) -> Iterator[Variant]:
+    """Weights read by mistake, where the side does not show its own."""
+    for step in walk.segment(side_of(walk, each), each.address):
+        yield from weights(step, walk.program, walk.judge.stored)
+
+
+# --- weights that both sides show --------------------------------------------------------------------------------------
+
+
+def weight_cause(walk: Walk, each: Checked) -> Cause:
+    """What was done to the weight that differs, tried by putting the other side's weights into the step."""
+    step = walk.program.producer[each.address]
+    operand = next(name for name, address in step.names.items() if address == each.weight)
+    mine, theirs = walk.pair(step, operand, each.weight)
+    assert mine is not None and theirs is not None
+    beyond, _, off = walk.excess(walk.other, each.address)
+    if beyond.max(initial=0) > AGREES:
+        # the weight is not all: with it put in, the step still differs
+        rest = replace(each, weight="", of="b")
+        cause, _ = cause_of(walk, rest)
+        both = f"{said_of(walk, each.weight, mine, theirs)[1]} and {cause.said}"
+        return Cause(each.address, "none", "") if cause.kind == "none" else replace(cause, said=both)
+    read = walk.other.reads(step, operand)
+    if read != each.weight:
+        kind, said = "tied or untied", f"{read} in place of {each.weight}"
+    else:
+        kind, said = said_of(walk, each.weight, mine, theirs)
+    return Cause(each.address, kind, said, float(off.max(initial=0)))
+
+
+def said_of(walk: Walk, address: str, mine: Array, theirs: Array) -> tuple[str, str]:
+    """The kind of difference between two weights, and in words."""
+    axes = walk.program.weights[address]
+    a, b, _ = common(axes, mine, theirs, address)
+    unit = max(UNITS[walk.judge.weight_dtype(mine)].kept, UNITS[walk.other.weight_dtype(theirs)].kept)
+    for each in rearrangements(a, axes, walk.program.sizes["G"]):
+        made = each.make(a)
+        if made.shape == b.shape and alike(made, b, unit):
+            return each.kind, f"{address} {each.said}"
+    wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
+    off = np.abs(wide_a - wide_b) * (np.abs(wide_a - wide_b) > 2 * unit * np.maximum(np.abs(wide_a), np.abs(wide_b)))
+    place = tuple(map(int, np.unravel_index(int(off.argmax()), off.shape)))
+    where = f"{address}[{','.join(map(str, place))}]"
+    count = int((off > 0).sum())
+    several = "" if count == 1 else f" and {count - 1:,} more of its {off.size:,} numbers changed"
+    return "a weight changed", f"{where} = {wide_b[place]:.9g} instead of {wide_a[place]:.9g}{several}"
+
+
+def padded(walk: Walk, each: Checked) -> Cause:
+    """More rows in one table: tried by leaving them out."""
+    beyond, _, off = walk.excess(walk.other, each.address)
+    assert each.gap is not None
+    more = each.gap.also
+    if beyond.max(initial=0) > AGREES or each.weight:
+        return Cause(each.address, "none", "")
+    a, b = walk.judge.find(each.address), walk.other.find(each.address)
+    assert a is not None and b is not None
+    a, b, _ = common(walk.program.axes(each.address), a, b, each.address)
+    largest = float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max(initial=0))
+    return Cause(each.address, "padded vocabulary", f"only the rows that both have ({more})", largest)

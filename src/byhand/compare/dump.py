@@ -1,0 +1,68 @@
+"""Values that another program wrote down: an ``.npz`` of arrays by name, or an llm.c debug state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from byhand.compare.named import by_address, inputs_in
+from byhand.compare.side import KINDS, Side, precision_of
+from byhand.errors import InputError
+from byhand.program import Program
+
+Array = np.ndarray[Any, Any]
+
+
+def read_npz(path: Path) -> dict[str, Array]:
+    """The arrays of an ``.npz``; nothing in it is run. Raises InputError for what is none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, BadZipFile, EOFError, KeyError, AttributeError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"cannot read {path} as an .npz of plain arrays: {reason:.120}") from None
+    if not arrays:
+        raise InputError(f"{path} holds no arrays; give values under their addresses, such as logits=...")
+    # NumPy writes bfloat16 as two bytes without a type
+    return {
+        name: array.view(KINDS["bfloat16"]) if array.dtype == np.dtype("V2") else array for name, array in arrays.items()
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Dump:
+    """Arrays by any project's names, and where they are from. dtype: None to see it from the numbers."""
+
+    name: str
+    arrays: Mapping[str, Array]
+    dtype: str | None = None
+
+    program: None = None
+
+    def fixed(self, program: Program) -> dict[str, Array]:
+        """The inputs that it was made from, as far as it says."""
+        return inputs_in(self.arrays, program)
+
+    def side(self, name: str, inputs: Mapping[str, Array], program: Program) -> Side:
+        """What it has of a program's values, for these inputs. Raises InputError for arrays that do not fit."""
+        shapes = program.shapes(**program.lengths({address: array.shape for address, array in inputs.items()}))
+        floats = {each: array for each, array in self.arrays.items() if array.dtype.kind in "fV"}
+        found = by_address(floats, program, shapes, self.name)
+        if not found.arrays:
+            some = ", ".join(list(self.arrays)[:3])
+            raise InputError(f"{self.name} has no value of {program.name}; its names are {some}; see docs/addresses.md")
+        main = {a: array for a, array in found.arrays.items() if a in program.producer}
+        dtype = self.dtype or precision_of(main or found.arrays)
+        unknown = f"not compared, since the names are unknown: {', '.join(found.left[:5])}" + ", ..." * (len(found.left) > 5)
+        values = {a: array for a, array in found.arrays.items() if a in program.producer}
+        weights = {a: array for a, array in found.arrays.items() if a in program.weights}
+        gradients = {a: array for a, array in found.arrays.items() if a.startswith("d:")}
+        notes = (unknown,) if found.left else ()
+        return Side(
+            name, dtype, values.get, weights.get, inputs, coarse=dtype, notes=notes, gradients=gradients
+        )

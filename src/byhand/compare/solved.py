@@ -1,0 +1,163 @@
+"""Changes of a step that are worked out from the numbers: what eps, factor, order of heads or one weight would give
+what the other side has. Each is only a proposal, to be tried like the usual ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from math import isclose
+from typing import Any
+
+import numpy as np
+
+from byhand.compare.segment import Operands, Variant, plain
+from byhand.compare.usual import Changed, in_order, scaled
+from byhand.program import Program, Step
+
+Array = np.ndarray[Any, Any]
+TRIED = 8  # elements of each weight that are tried as the one that was changed
+
+
+def solved(step: Step, given: Operands, got: Array, expected: Array, program: Program) -> Iterator[Variant]:
+    """Proposals for one step. given: its operands; got: what the other side has; expected: what the program gives."""
+    if step.operator.name in ("layer_norm", "rms_norm"):
+        yield from epsilons(step, given, got, expected)
+    if step.operator.name.startswith("rotary_angles") and "theta" in step.attributes:
+        yield from bases(step, given, got)
+    yield from orders(step, got, expected, program)
+    yield from factors(step, got, expected, program)
+    yield from single_weights(step, given, got, expected, program)
+
+
+def epsilons(step: Step, given: Operands, got: Array, expected: Array) -> Iterator[Variant]:
+    """The eps at which every vector has the length it has on the other side."""
+    made, shift = plain(step, given), given.get("shift", np.zeros(1)).astype(np.float64)
+    p, b = expected - shift, got - shift
+    ratio_BT = (p * b).sum(-1) / (p * p).sum(-1)
+    with np.errstate(all="ignore"):
+        variance_BT = 1 / made["rstd"] ** 2 - step.attributes["eps"]
+        eps_BT = 1 / (ratio_BT * made["rstd"]) ** 2 - variance_BT
+    if not np.isfinite(eps_BT).all() or np.median(eps_BT) <= 0:
+        return
+    for digits in (1, 2, 4):
+        eps = float(f"{np.median(eps_BT):.{digits}g}")
+        change = partial(with_settings, step.operator.name, {"eps": eps})
+        yield Variant("eps", f"eps={eps:g}", change)
+
+
+def bases(step: Step, given: Operands, got: Array) -> Iterator[Variant]:
+    """The theta that gives these angles."""
+    J, position_BT = got.shape[-1], given["position"]
+    with np.errstate(all="ignore"):
+        theta_BTJ = (got / position_BT[..., None]) ** (-J / np.arange(J))
+    known = theta_BTJ[np.isfinite(theta_BTJ) & (theta_BTJ > 1)]
+    for digits in (2, 4) if known.size else ():
+        theta = float(f"{np.median(known):.{digits}g}")
+        yield Variant("theta", f"theta={theta:g}", partial(with_settings, step.operator.name, {"theta": theta}))
+
+
+def with_settings(name: str, settings: dict[str, Any], step: Step, given: Operands) -> Changed | None:
+    if step.operator.name != name:
+        return None
+    return replace(step, attributes={**step.attributes, **settings}), given
+
+
+def at_step(address: str, step: Step, given: Operands) -> Changed | None:
+    """The step at this address as it is; what is done to its output is the variant's `after`."""
+    return (step, given) if step.address == address else None
+
+
+def orders(step: Step, got: Array, expected: Array, program: Program) -> Iterator[Variant]:
+    """The order of heads in which each is nearest to one of the other side."""
+    for letter in "HG":
+        if letter not in step.axes or got.shape != expected.shape:
+            continue
+        axis = step.axes.index(letter) - len(step.axes)
+        mine, theirs = (np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1) for array in (expected, got))
+        with np.errstate(invalid="ignore"):
+            distance = [[np.nan_to_num(np.abs(m - t)).max() for m in mine] for t in theirs]
+        order = np.argmin(distance, axis=1)
+        if (order == np.arange(len(order))).all() or len(set(order.tolist())) < len(order):
+            continue
+        moved = [int(h) for h in np.flatnonzero(order != np.arange(len(order)))]
+        said = f"heads {moved[0]} and {moved[1]} swapped" if len(moved) == 2 else f"heads in the order {order.tolist()}"
+        by_group = np.arange(len(order)).reshape(program.sizes["G"], -1).T.ravel() if letter == "H" else order
+        turns = 1 < program.sizes["G"] < len(order) and any((order == o).all() for o in (by_group, np.argsort(by_group)))
+        kind = "grouping" if turns else "swapped heads"
+        yield Variant(kind, f"{step.address} with its {said}", partial(at_step, step.address), in_order(axis, order))
+
+
+def factors(step: Step, got: Array, expected: Array, program: Program) -> Iterator[Variant]:
+    """One factor for the whole result."""
+    usable = np.isfinite(got) & np.isfinite(expected)
+    if got.shape != expected.shape or not usable.any():
+        return
+    p, b = expected[usable], got[usable]
+    if not (p * p).sum():
+        return
+    factor = float((p * b).sum() / (p * p).sum())
+    named = next((n for n in "DHKGL" if n in program.sizes and isclose(factor, program.sizes[n] ** 0.5, rel_tol=1e-4)), "")
+    exact = program.sizes[named] ** 0.5 if named else factor
+    kind = "attention scale" if step.operator.name == "scores" else "factor"
+    said = f"{step.address} times {f'sqrt({named})' if named else f'{factor:.6g}'}"
+    yield Variant(kind, said, partial(at_step, step.address), scaled(exact))
+
+
+def single_weights(step: Step, given: Operands, got: Array, expected: Array, program: Program) -> Iterator[Variant]:
+    """One element of one weight, changed so that the result comes nearest to the other side's.
+
+    The step's backward of the difference says which elements could make it; the most likely are tried.
+    """
+    if got.shape != expected.shape or not np.isfinite(got - expected).all():
+        return
+    found = []
+    for name, address in step.names.items():
+        if address in program.weights and name in step.operator.differentiable and name in given:
+            found += changed_elements(step, given, name, got, expected)
+    for _, name, place, before, after in sorted(found, key=lambda each: each[0])[:2]:
+        said = f"{step.names[name]}[{','.join(map(str, place))}] = {after:.7g} instead of {before:.7g}"
+        yield Variant("a weight changed", said, partial(with_element, step.address, name, place, after))
+
+
+def changed_elements(step: Step, given: Operands, name: str, got: Array, expected: Array) -> list[tuple[Any, ...]]:
+    """For the likeliest elements of a weight: what is left of the difference, its place, before and after."""
+    wide = {n: array if array.dtype.kind in "iub" else array.astype(np.float64) for n, array in given.items()}
+    saved = wide | plain(step, wide)
+    named = {f"{o.name}_{o.axes}".rstrip("_"): saved[o.name] for o in operands_saved(step) if o.name in saved}
+    settings = {key: step.attributes[key] for key in step.operator.backward_settings}
+    gradients = step.operator.backward(got - expected, **named, **settings)
+    gradient = gradients[[o.name for o in step.operator.inputs].index(name)]
+    found = []
+    for flat in np.argsort(-np.abs(gradient), axis=None)[:TRIED]:
+        place = tuple(map(int, np.unravel_index(flat, gradient.shape)))
+        before = float(wide[name][place])
+        moved = plain(step, {**wide, name: with_one(wide[name], place, before + 1)})[step.operator.outputs[0].name]
+        slope = moved - expected
+        if not (power := float((slope * slope).sum())):
+            continue
+        by = float(((got - expected) * slope).sum()) / power
+        left = float(np.abs(got - expected - by * slope).max())
+        found.append((left, name, place, before, before + by))
+    return found
+
+
+def operands_saved(step: Step) -> list[Any]:
+    known = [*step.operator.inputs, *step.operator.outputs]
+    return [o for o in known if o.name in step.operator.saved]
+
+
+def with_one(array: Array, place: tuple[int, ...], value: float) -> Array:
+    changed = array.copy()
+    changed[place] = value
+    return changed
+
+
+def with_element(
+    address: str, name: str, place: tuple[int, ...], value: float, step: Step, given: Operands
+) -> Changed | None:
+    """The step at this address with one element of an operand changed."""
+    if step.address != address or name not in given:
+        return None
+    return step, {**given, name: with_one(given[name].astype(np.float64), place, value)}

@@ -1,0 +1,263 @@
+"""The usual reasons why two implementations of one step differ, each as a change of the step that can be tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from byhand.aliases.recipe import paired_last
+from byhand.compare.segment import Operands, Variant
+from byhand.families.llama import Scaling
+from byhand.families.readout import ACTIVATIONS
+from byhand.operators import rotary_angles, rotary_angles_llama31, rotary_halves, rotary_pairs
+from byhand.operators.record import Operator
+from byhand.program import Program, Step
+
+Array = np.ndarray[Any, Any]
+Changed = tuple[Step, Operands]
+MANY = 32  # heads, of which all pairs are tried
+EPS = (1e-5, 1e-6, 1e-12, 1e-8, 1e-3, 0.0)
+THETAS = (10_000.0, 500_000.0, 1_000_000.0)
+SCALINGS = (Scaling(), Scaling(factor=32.0))
+ROTARY = {"rotary_pairs": "pairs", "rotary_halves": "halves"}
+
+
+def usual(steps: list[Step], program: Program) -> Iterator[Variant]:
+    """Every usual change that touches one of these steps, the likelier first."""
+    names = {step.operator.name for step in steps}
+    for operators, make in MAKERS:
+        if names & operators:
+            yield from make(program)
+
+
+def only(names: set[str], change: Callable[[Step, Operands], Changed | None]) -> Callable[..., Changed | None]:
+    """The change for steps of these operators."""
+    return lambda step, given: change(step, given) if step.operator.name in names else None
+
+
+def other_operator(operator: Operator, **attributes: Any) -> Callable[[Step, Operands], Changed | None]:
+    """The step with another operator; attributes None keeps those the operator knows."""
+
+    def change(step: Step, given: Operands) -> Changed | None:
+        kept = {key: value for key, value in step.attributes.items() if key in operator.settings} | attributes
+        return None if step.operator is operator and kept == step.attributes else (renamed(step, operator, kept), given)
+
+    return change
+
+
+def renamed(step: Step, operator: Operator, attributes: Mapping[str, Any]) -> Step:
+    return replace(step, operator=operator, attributes=attributes)
+
+
+def settings(**attributes: Any) -> Callable[[Step, Operands], Changed | None]:
+    """The step with other settings."""
+
+    def change(step: Step, given: Operands) -> Changed | None:
+        new = {**step.attributes, **attributes}
+        return None if new == step.attributes else (replace(step, attributes=new), given)
+
+    return change
+
+
+def operand(name: str, make: Callable[[Array], Array]) -> Callable[[Step, Operands], Changed | None]:
+    """The step with one of its operands rearranged."""
+
+    def change(step: Step, given: Operands) -> Changed | None:
+        return (step, {**given, name: make(given[name])}) if name in given else None
+
+    return change
+
+
+# --- what each operator may have been instead -------------------------------------------------------------------------
+
+
+def activations(program: Program) -> Iterator[Variant]:
+    for name, operator in ACTIVATIONS.items():
+        kind = "GELU form" if name.startswith("gelu") else "activation"
+        yield Variant(kind, f"activation={name!r}", only(set(ACTIVATIONS), other_operator(operator)))
+
+
+def rotary(program: Program) -> Iterator[Variant]:
+    for operator in (rotary_pairs, rotary_halves):
+        said = f"rotary={ROTARY[operator.name]!r}"
+        yield Variant("rotary layout", said, only(set(ROTARY), other_operator(operator)))
+    backwards = lambda angle: -angle  # noqa: E731
+    yield Variant("rotary direction", "angles turned the other way", only(set(ROTARY), operand("angle", backwards)))
+
+
+def norms(program: Program) -> Iterator[Variant]:
+    for eps in EPS:
+        yield Variant("eps", f"eps={eps:g}", only({"layer_norm", "rms_norm"}, settings(eps=eps)))
+    more = operand("gain", lambda gain: gain.astype(np.float64) + 1)
+    yield Variant("gain", "1 + gain instead of gain", only({"layer_norm", "rms_norm"}, more))
+
+
+def angles(program: Program) -> Iterator[Variant]:
+    both = {"rotary_angles", "rotary_angles_llama31"}
+    for theta in THETAS:
+        yield Variant("theta", f"theta={theta:g}", only(both, settings(theta=theta)))
+    yield Variant("rope scaling", "no rope scaling", only(both, other_operator(rotary_angles)))
+    for scaling in SCALINGS:
+        said = f"rope scaling by {scaling.factor:g}"
+        yield Variant("rope scaling", said, only(both, other_operator(rotary_angles_llama31, **vars(scaling))))
+
+
+def grouping(program: Program) -> Iterator[Variant]:
+    """Query head h reads key/value head h % G instead of h // R: as if the shared heads came in turn."""
+
+    def in_turn(name: str) -> Callable[[Step, Operands], Changed | None]:
+        def change(step: Step, given: Operands) -> Changed | None:
+            if name not in given or not 1 < given[name].shape[2] < program.sizes["H"]:
+                return None
+            G, H = given[name].shape[2], program.sizes["H"]
+            return step, {**given, name: given[name][:, :, np.arange(H) % G]}
+
+        return change
+
+    key, value = in_turn("key"), in_turn("value")
+    said = "query head h reading key/value head h % G"
+    yield Variant("grouping", said, lambda step, given: key(step, given) or value(step, given))
+
+
+def scales(program: Program) -> Iterator[Variant]:
+    K, D = program.sizes["K"], program.sizes["D"]
+    for said, factor in (
+        ("no division by sqrt(K)", K**0.5),
+        ("division by K", K**-0.5),
+        ("division by sqrt(D)", (K / D) ** 0.5),
+    ):
+        yield Variant("attention scale", said, only({"scores"}, lambda s, g: (s, g)), scaled(factor))
+
+
+def scaled(factor: float) -> Callable[[Array], Array]:
+    return lambda array: array * factor
+
+
+def masks(program: Program) -> Iterator[Variant]:
+    for said, make in (
+        ("no causal mask", np.ones_like),
+        ("a causal mask", lambda allowed: np.tril(np.ones_like(allowed))),
+    ):
+        yield Variant("mask", said, only({"mask"}, operand("allowed", make)))
+
+
+def positions(program: Program) -> Iterator[Variant]:
+    for offset in (1, 2):
+
+        def change(step: Step, given: Operands, offset: int = offset) -> Changed | None:
+            moved = given["id"] + offset
+            fits = moved.max() < len(given["table"])
+            return (step, {**given, "id": moved}) if step.names["id"] == "positions" and fits else None
+
+        yield Variant("positions", f"positions from {offset} on", only({"lookup"}, change))
+
+
+# --- how a weight may have been read -----------------------------------------------------------------------------------
+
+
+def matrix(axes: str) -> tuple[str, str] | None:
+    """The two groups of axes of a weight that make it a matrix: input and output."""
+    groups = {"DF": ("D", "F"), "FD": ("F", "D"), "DD": ("D", "D"), "DHK": ("D", "HK"), "DGK": ("D", "GK")}
+    return groups.get(axes) or {"HKD": ("HK", "D"), "VD": ("V", "D"), "PD": ("P", "D")}.get(axes)
+
+
+def turned(array: Array, axes: str) -> Array:
+    """A square matrix transposed, its heads side by side."""
+    rows = array.shape[0] * array.shape[1] if axes == "HKD" else array.shape[0]
+    return array.reshape(rows, -1).T.reshape(array.shape)
+
+
+def square(array: Array, axes: str) -> bool:
+    rows = array.shape[0] * array.shape[1] if axes == "HKD" else array.shape[0]
+    return matrix(axes) is not None and rows * rows == array.size and rows > 1
+
+
+def halves_of_pairs(array: Array) -> Array:
+    return paired_last(array)
+
+
+def pairs_of_halves(array: Array) -> Array:
+    K = array.shape[-1]
+    return array.reshape(*array.shape[:-1], 2, K // 2).swapaxes(-1, -2).reshape(array.shape)
+
+
+def swapped(axis: int, i: int, j: int) -> Callable[[Array], Array]:
+    def make(array: Array) -> Array:
+        order = np.arange(array.shape[axis])
+        order[[i, j]] = j, i
+        return np.take(array, order, axis)
+
+    return make
+
+
+def in_order(axis: int, order: Array) -> Callable[[Array], Array]:
+    return lambda array: np.take(array, order, axis)
+
+
+class Rearranged(NamedTuple):
+    """A way a weight may have been read by mistake. bias: whether the bias of the same heads may go with it."""
+
+    kind: str
+    said: str
+    make: Callable[[Array], Array]
+    bias: bool = False
+
+
+def rearrangements(array: Array, axes: str, groups: int) -> Iterator[Rearranged]:
+    """The ways a weight may have been read by mistake. groups: key/value heads."""
+    if square(array, axes):
+        yield Rearranged("transposed matrix", "transposed", partial(turned, axes=axes))
+    if axes.endswith("K") and array.shape[-1] % 2 == 0 and array.shape[-1] > 2:
+        yield Rearranged("rotary layout", "with features moved from pairs to halves", halves_of_pairs, True)
+        yield Rearranged("rotary layout", "with features moved from halves to pairs", pairs_of_halves, True)
+    for letter in "HG":
+        if letter in axes:
+            yield from other_heads(array.shape[axes.index(letter)], axes.index(letter) - len(axes), groups)
+
+
+def other_heads(heads: int, axis: int, groups: int) -> Iterator[Rearranged]:
+    """The heads in another order."""
+    if 1 < groups < heads:
+        by_group = np.arange(heads).reshape(groups, -1).T.ravel()
+        for order in (by_group, np.argsort(by_group)):
+            yield Rearranged("grouping", "with heads in the order of h % G", in_order(axis, order), True)
+    for i in range(min(heads, MANY)):
+        for j in range(i):
+            yield Rearranged("swapped heads", f"with heads {j} and {i} swapped", swapped(axis, j, i), True)
+
+
+def weights(step: Step, program: Program, look: Callable[[str], Array | None]) -> Iterator[Variant]:
+    """A step's weights as they may have been read by mistake, alone and with the bias of the same heads."""
+    for name, address in step.names.items():
+        if address not in program.weights or (array := look(address)) is None:
+            continue
+        for each in rearrangements(array, program.weights[address], program.sizes["G"]):
+            yield Variant(each.kind, f"{address} {each.said}", partial(read_as, step.address, (name,), each.make))
+            if each.bias and name == "weight" and "bias" in step.names and step.operator.name == "to_heads":
+                said = f"{address} and its bias {each.said}"
+                yield Variant(each.kind, said, partial(read_as, step.address, (name, "bias"), each.make))
+
+
+def read_as(
+    address: str, names: tuple[str, ...], make: Callable[[Array], Array], step: Step, given: Operands
+) -> Changed | None:
+    """The step at this address with some operands rearranged."""
+    if step.address != address:
+        return None
+    return step, {name: make(array) if name in names else array for name, array in given.items()}
+
+
+MAKERS: list[tuple[set[str], Callable[[Program], Iterator[Variant]]]] = [
+    (set(ACTIVATIONS), activations),
+    (set(ROTARY), rotary),
+    ({"layer_norm", "rms_norm"}, norms),
+    ({"rotary_angles", "rotary_angles_llama31"}, angles),
+    ({"scores", "mix"}, grouping),
+    ({"scores"}, scales),
+    ({"mask"}, masks),
+    ({"lookup"}, positions),
+]
