@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from rich.text import Text
 from typer import Argument, Option
 
-from byhand.checkpoints import Checkpoint, described, read
+from byhand.checkpoints import Checkpoint, read
+from byhand.checkpoints.companions import facts
 from byhand.cli import show
 from byhand.cli.arguments import Output
 from byhand.cli.figures import count
@@ -37,9 +38,8 @@ def command(asked: Asked) -> None:
     What the files leave open is decided by running the model both ways on eight tokens, and said. Nothing is written.
     """
     path = found(asked.path)
-    other = described(path)
-    if other is not None:
-        return show.document(other) if asked.json else print_other(path, other)
+    if other := facts(path):
+        return show.document({"path": str(path), **other}) if asked.json else print_other(path, other)
     with waiting(f"reading {asked.path}"):
         checkpoint = decided(read(path))
         given(FAMILIES[checkpoint.family].program(checkpoint.config), checkpoint.weights)
@@ -53,7 +53,7 @@ def command(asked: Asked) -> None:
 def found(name: str) -> Path:
     """The file or folder of this name, or of the pulled model. Raises InputError."""
     path = Path(name).expanduser()
-    if path.exists():
+    if name and path.exists():
         return path
     if folder := find(name) if looks_like_name(name) else None:
         return folder
@@ -96,13 +96,16 @@ def print_checkpoint(name: str, checkpoint: Checkpoint) -> None:
 
 
 def print_names(checkpoint: Checkpoint) -> None:
-    rows: list[Any] = [[name, how, ", ".join(weights)] for name, weights, how in checkpoint.rows]
-    show.write("", show.table({"in the file": "left", "done": "left", "weights": "left"}, rows))
+    """Every array of the file, what is done with it, and the weights that it becomes."""
+    show.write("")
+    for name, weights, how in checkpoint.rows:
+        show.write(Text.assemble(name, (f"  {how}", "dim")))
+        show.write(show.wrapped(", ".join(weights), 2, "dim"))
 
 
-def print_other(path: Path, facts: dict[str, Any]) -> None:
+def print_other(path: Path, other: dict[str, Any]) -> None:
     """A file that belongs to a model but is none: a tokenizer, token ids, a debug state."""
-    show.heading(f"{path}: {facts['description']}")
-    for key, value in facts.items():
-        if key not in ("description", "path"):
-            show.write(Text.assemble((key.replace("_", " "), "bold"), f"  {value}"))
+    show.heading(f"{path}: {other['description']}")
+    for key, value in other.items():
+        if key != "description":
+            show.write(Text.assemble((key, "bold"), f"  {value}"))

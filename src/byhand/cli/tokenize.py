@@ -20,7 +20,7 @@ from byhand.tokenizer.trace import marked
 EXAMPLES = (
     'tokenize gpt2/ "Hello, world"',
     'tokenize tokenizer.json " lower" --watch',
-    'tokenize llama/tokenizer.model "3333+777" --compare other/tokenizer.json',
+    'tokenize llama/ "3333+777" --compare other/tokenizer.json',
 )
 SHOWN = 8  # ids of each tokenizer after they part
 
@@ -42,6 +42,8 @@ def command(asked: Asked) -> None:
 
     With --watch every merge is shown. With --compare the exit code is 1 when another tokenizer gives other tokens.
     """
+    if asked.compare is not None and (asked.watch or asked.special):
+        raise InputError("--compare compares plain text; leave out --watch and --special")
     tokenizer, text = found(asked.model), given_text(asked)
     if asked.compare is not None:
         return compare(asked, tokenizer, found(asked.compare), text)

@@ -1,0 +1,120 @@
+"""`byhand inspect` says what a path is and how that is known; `byhand convert` goes from one format to another."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import byhand as package
+from byhand.checkpoints import FORMATS
+from byhand.checkpoints.llmc_state import write_state
+from byhand.checkpoints.tokens import write_tokens
+from byhand.families import llama
+
+# What each format can hold of the small built-in models.
+CONVERTED = [
+    ("gpt2-tiny", "hf", "model"),
+    ("gpt2-tiny", "llmc", "model.bin"),
+    ("gpt2-tiny", "gguf", "model.gguf"),
+    ("gpt2-tiny", "byhand", "model"),
+    ("llama-tiny", "hf", "model"),
+    ("start", "llama2c", "model.bin"),
+    ("llama-tiny-halves", "gguf", "model.gguf"),
+    ("bert-tiny", "hf", "model"),
+    ("original-tiny", "byhand", "model"),
+    ("aab-gpt2", "hf", "model"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def start(folder):
+    """A folder with a Llama of the only theta that llama2.c has."""
+    package.make("llama", replace(llama.TINY, theta=10000.0), name="start").save("start")
+
+
+@pytest.mark.parametrize(("name", "form", "target"), CONVERTED, ids=lambda each: str(each))
+def test_converted_inspected_and_run(byhand, start, name, form, target):
+    told = byhand("convert", name, target, "--format", form).out
+    assert told.startswith(f"{target}: ") and f"byhand inspect {target}" in told.replace("\n", " ")
+    facts = byhand("inspect", target, "--json").data
+    original, loaded = package.load(name), package.load(target)
+    assert facts["format"] == form and facts["family"] == package.names().get(name, "llama")
+    assert facts["parameters"] == original.parameters
+    covered = {address for row in facts["names"] for address in row["weights"]}
+    assert covered == set(loaded.weights)
+    assert all(row["change"] for row in facts["names"]) and all(found["how"] for found in facts["findings"])
+    ids = [1, 0, 1] if name == "aab-gpt2" else [3, 1, 2]
+    given = {"source": ids} if name == "original-tiny" else {}
+    values = [model.run(ids, dtype="float64", **given).look("logits") for model in (original, loaded)]
+    assert np.abs(values[0] - values[1]).max() < 1e-9
+
+
+def test_in_words(byhand, folder):
+    byhand("convert", "gpt2-tiny", "model", "--format", "hf")
+    plain, named = byhand("inspect", "model").out, byhand("inspect", "model", "--names").out
+    for words in ("Hugging Face folder", "gpt2 with 30,592 parameters", "activation  gelu_tanh", "input first"):
+        assert words in plain, words
+    assert named.startswith(plain)
+    assert "transformer.h.1.attn.c_attn.weight  parts apart, heads apart" in named
+    assert max(map(len, named.splitlines())) <= 80
+
+
+def test_what_lies_beside_a_model(byhand, folder):
+    model = package.load("gpt2-tiny")
+    run = model.run(np.arange(8).reshape(2, 4), targets=np.arange(8).reshape(2, 4))
+    run.backward()
+    write_tokens(Path("tokens.bin"), range(50))
+    assert byhand("inspect", "tokens.bin", "--json").data["tokens"] == 50
+    assert byhand("inspect", "tokens.bin").lines[0] == "tokens.bin: llm.c's GPT-2 tokens"
+    write_state(run, Path("state.bin"))
+    assert byhand("inspect", "state.bin", "--json").data["loss"] == pytest.approx(run["loss"].item())
+    Path("state.bin").write_bytes(Path("state.bin").read_bytes()[:-4])
+    assert "give the model it belongs to, or it was cut off" in byhand("inspect", "state.bin", code=2).err
+
+
+@pytest.mark.parametrize("name", ["no/such/folder", "nothing.gguf", ""])
+def test_nothing_there(byhand, folder, name):
+    answer = byhand("inspect", name, code=2)
+    assert answer.out == "" and answer.err.count("\n") == 1 and "there is no file or folder" in answer.err
+
+
+def test_a_target_that_exists_is_kept(byhand, folder):
+    byhand("convert", "gpt2-tiny", "model", "--format", "hf")
+    before = {path: path.read_bytes() for path in Path("model").iterdir()}
+    answer = byhand("convert", "llama-tiny", "model", "--format", "hf", code=2)
+    assert "--force" in answer.err and answer.err.count("\n") == 1
+    assert before == {path: path.read_bytes() for path in Path("model").iterdir()}
+    byhand("convert", "llama-tiny", "model", "--format", "hf", "--force")
+    assert json.loads(Path("model/config.json").read_text())["model_type"] == "llama"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("bert-tiny", "x.gguf", "--format", "gguf"), "bert"),
+        (("original-tiny", "x", "--format", "hf"), "original"),
+        (("llama-tiny", "x.bin", "--format", "llmc"), "llama"),
+        (("gpt2-tiny", "x.bin", "--format", "llama2c"), "gpt2"),
+        (("gpt2-tiny", "x", "--format", "onnx"), "format 'onnx' is unknown"),
+        (("gpt2-tiny", "x", "--format", "meta"), "read only"),
+        (("gpt2-tiny", "x", "--format", "hf", "--dtype", "q8_0"), "q8_0"),
+        (("gpt2-tiny", "x", "--dtype", "f8"), "f8"),
+        (("gpt2-tiny", "no/such/x"), "no/such"),
+    ],
+)
+def test_what_cannot_be_written(byhand, folder, words, message):
+    answer = byhand("convert", *words, code=2)
+    assert answer.out == "" and answer.err.count("\n") == 1 and message in answer.err
+    assert list(folder.iterdir()) == []
+
+
+def test_every_format_that_is_written_is_converted_here():
+    assert {form for _, form, _ in CONVERTED} == {name for name, module in FORMATS.items() if hasattr(module, "write")}
