@@ -30,7 +30,7 @@ def fed(name: str, dtype: str = "float64", cached: bool = True, edits=(), keep="
 def check_same(made: Decoding, run, b: int = 0, batch: int | None = None) -> None:
     """Every captured value is the run's; scores of keys after the query are 0, since those were not there yet."""
     T = run.inputs["tokens"].shape[1]
-    for address in made.keep:
+    for address in made.kept:
         captured, expected = made.captured(address), run[address].array
         array = captured.array if captured.shape == expected.shape else captured.array[b : b + 1]
         array = array[tuple(slice(n) for n in expected.shape)]
@@ -64,14 +64,15 @@ def test_captures_of_texts_of_different_lengths():
     assert not made.captured("logits").array[1, 13:].any()
 
 
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
 @pytest.mark.parametrize("cached", [True, False])
-def test_captures_of_a_text_longer_than_the_context(cached):
+def test_captures_of_a_text_longer_than_the_context(cached, dtype):
     of = model("aab")
-    made = decoding(of, 2, keep=["blocks.*"], cached=cached)
+    made = decoding(of, 2, dtype, keep=["blocks.*"], cached=cached)
     for new in ([[0, 1], [0]], [[1, 1], [1]], [[0], []], [[1], [0]], [[], [1]]):
         made.feed(new)
     for b, text in enumerate(made.texts):
-        check_same(made, run_of(of, text[-5:]), b)
+        check_same(made, run_of(of, text[-5:], dtype=dtype), b)
 
 
 def test_a_capture_knows_its_axes_and_tokens():
@@ -147,11 +148,13 @@ def test_edits_follow_one_another_and_stay_in_their_text():
 
 def test_an_edit_shows_nobody_what_is_not_written_yet():
     """A run of the whole text would let position 0 read position 2; while the text grows there is none."""
-    edits = run_of(model("gpt2-tiny"), TEXT).edit("blocks.0.attn.weights", key=2, set=0.5).edits
+    run = run_of(model("gpt2-tiny"), TEXT, dtype="float32")
+    edits = run.edit("blocks.0.attn.weights", key=2, set=0.5).edits
     kept, again = (fed("gpt2-tiny", "float32", cached, edits) for cached in (True, False))
     weights_BHTS = kept.captured("blocks.0.attn.weights").array
     assert not weights_BHTS[:, :, :2, 2].any() and (weights_BHTS[:, :, 2:, 2] == 0.5).all()
-    for address in kept.keep:
+    assert same_bits(kept.captured("logits").array[:, :2], run.look("logits")[:, :2])
+    for address in kept.kept:
         assert same_bits(kept.captured(address).array, again.captured(address).array), address
 
 
@@ -201,6 +204,7 @@ NO_CACHE.program = lambda config, targets=False: gpt2.program(config, targets)  
             lambda: start(gpt2, edits=[edit("blocks.0.mid", (0, 1, ALL), np.ones((2, 7)))]),
             "value of shape .2, 7. does not fit",
         ),
+        (lambda: start(gpt2, edits=[edit("blocks.0.mid", (0, 1))]), "it has axes BTD; give a place for each"),
         (lambda: start(gpt2, given={"mask": [[1]]}), "mask cannot be given for texts that grow; there is: nothing"),
         (lambda: start(original), "original encoder-decoder translates; give source.tokens"),
         (lambda: start(gpt2).feed([]), "there is no text to read"),
@@ -239,6 +243,22 @@ def test_a_refused_step_changes_nothing():
         made.feed([[96]])
     other = start(gpt2, True)
     assert made.texts == [[1]] and same_bits(made.feed([[2]]), other.feed([[2]]))
+
+
+def test_a_first_step_that_failed_can_be_made_again():
+    """With another number of texts, and without an edit of the source text being made twice."""
+    run = run_of(model("original-tiny"), TEXT).edit("source.positions", position=1, add=3)
+    for cached in (True, False):
+        made = decoding(model("original-tiny"), cached=cached, edits=run.edits)
+        for _ in range(2):
+            with pytest.raises(ByhandError):
+                made.feed([[1], [2]])
+        assert same_bits(made.feed([TEXT])[0], run.look("logits")[0, -1])
+    made = start(gpt2, edits=[edit("blocks.1.mid", (0, 2, 0), np.nan)])
+    for count in (1, 2):
+        with pytest.raises(ByhandError, match="NaN"):
+            made.feed([[1, 2, 3]] * count)
+    assert repr(made) == "<decoding of gpt2 cached: no tokens read, float32>"
 
 
 def test_a_cache_that_would_not_fit_is_refused(monkeypatch):

@@ -109,6 +109,7 @@ def test_the_chances_are_those_of_a_direct_computation(seed, of):
     expected_V = direct(logits(seed), TEXT, Settings(**of))
     np.testing.assert_allclose(choice.run.look("probs")[0, 0], expected_V, rtol=1e-12, atol=1e-15)
     assert choice.chance == choice.run.look("probs")[0, 0, choice.token] > 0
+    assert choice.uniform is not None
     assert choice.token == np.flatnonzero(np.cumsum(expected_V) > choice.uniform - 1e-12)[0]
 
 
@@ -176,9 +177,10 @@ def test_candidates_share_out_all_there_is(seed):
     ends = sorted((each.low, each.high) for each in every if each.chance)
     assert [low for low, _ in ends] == [0, *(high for _, high in ends[:-1])]
     for each in every:
+        assert each.low is not None and each.high is not None
         assert each.high - each.low == pytest.approx(each.chance, abs=1e-12)
         assert each.stages["kept.min_p"] == pytest.approx(each.chance, abs=1e-15)
-    (chosen,) = (each for each in every if each.low <= choice.uniform < each.high)
+    (chosen,) = (each for each in every if each.low <= choice.uniform < each.high)  # type: ignore[operator]
     assert chosen.token == choice.token and chosen.probability == choice.probability
     assert choice.candidates(1)[-1].token == choice.token
 

@@ -8,7 +8,7 @@ get different numbers of tokens, a shorter row repeats its last token at its own
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 from math import prod
 from types import ModuleType
@@ -35,6 +35,7 @@ Array = np.ndarray[Any, Any]
 FEWEST_PLACES = 64
 
 
+@dataclass(eq=False, repr=False)
 class Decoding:
     """A batch of texts that grow: feed it tokens, get the logits of what comes next::
 
@@ -61,38 +62,40 @@ class Decoding:
     hold while a text grows, AddressError for an unknown address.
     """
 
-    def __init__(
-        self,
-        family: ModuleType,
-        config: Any,
-        weights: Weights,
-        precision: Precision,
-        *,
-        cached: bool = True,
-        given: Mapping[str, Any] | None = None,
-        keep: Sequence[str] | str = (),
-        edits: Sequence[Edit] = (),
-        tokens: Tokens | None = None,
-    ) -> None:
-        self.program: Program = family.program(config)
-        if self.program.inputs["mask"].rule != "causal" or "logits" not in self.program:
+    family: ModuleType
+    config: Any
+    weights: Weights
+    precision: Precision
+    cached: bool = field(default=True, kw_only=True)
+    given: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    keep: Sequence[str] | str = field(default=(), kw_only=True)
+    edits: Sequence[Edit] = field(default=(), kw_only=True)
+    tokens: Tokens = field(default_factory=Tokens, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self.program: Program = self.family.program(self.config)
+        sight = self.program.inputs.get("mask")
+        if sight is None or sight.rule != "causal" or "logits" not in self.program:
             raise InputError(f"{self.program.name} does not read left to right, so it cannot continue a text")
-        self.reading = cached_program(family, config) if cached else self.program
-        self.cached, self.context = cached, getattr(config, "context", NO_END)
-        self.precision, self.tokens = precision, tokens or Tokens()
-        self.fixed = fixed_inputs(self.program, given or {})
+        self.reading = cached_program(self.family, self.config) if self.cached else self.program
+        self.context = getattr(self.config, "context", NO_END)
         self.static = static_addresses(self.program)
-        self.edits = [checked(self.program, edit) for edit in edits]
-        for edit in self.edits:
-            weights = weights.edited(edit) if edit.address in self.program.weights else weights
-        self.weights = weights
-        self.keep = addresses_to_keep(self.program, keep)
-        self.given: dict[str, Array] = {}
+        self.fixed = fixed_inputs(self.program, self.given)
+        self.kept = addresses_to_keep(self.program, self.keep)
+        self.changes = [checked(self.program, edit) for edit in self.edits]
+        for edit in self.changes:
+            if edit.address in self.program.weights:
+                self.weights = self.weights.edited(edit)
+        self.source: dict[str, Array] = {}
         self.read: list[list[int]] = []
         self.cache: dict[str, Array] = {}
         self.pieces: list[Piece] = []
-        self.fixed_values: dict[str, Array] = {}
+        self.lasting: dict[str, Array] = {}
         self.refused_for: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = ", ".join(str(len(text)) for text in self.read) or "no"
+        return f"<decoding of {self.reading.name}: {counts} tokens read, {self.precision.name}>"
 
     def feed(self, new: Sequence[Sequence[int]]) -> Array:
         """Read the next tokens of every text and return the logits [B,V] after the last token of each.
@@ -107,7 +110,7 @@ class Decoding:
         rows = [self.row(before, text) for before, text in zip(self.read or [[]] * len(texts), texts, strict=True)]
         piece = Piece.of(rows, self.cached)
         inputs = self.inputs(piece)
-        edits = [self.placed(edit, piece) for edit in self.edits if edit.address not in self.program.weights]
+        edits = [self.placed(edit, piece) for edit in self.changes if edit.address not in self.program.weights]
         for edit in edits:
             if edit.address in inputs and edit.address not in self.static:
                 inputs[edit.address] = changed_input(edit, inputs[edit.address], self.reading)
@@ -128,13 +131,13 @@ class Decoding:
         for a value that was not kept, InputError before the first token.
         """
         address = resolve(self.program, address)
-        if address not in self.keep:
+        if address not in self.kept:
             raise AddressError(f"{address} was not kept; name it in keep= when the generation starts")
         if not self.read:
             raise InputError(f"{address}: nothing was read yet; feed a token first")
         axes, labels = self.program.axes(address), self.labels(address)
-        if address in self.fixed_values:
-            return Tensor(self.fixed_values[address], axes, address, labels)
+        if address in self.lasting:
+            return Tensor(self.lasting[address], axes, address, labels)
         return Tensor(frozen(self.assembled(address)), axes, address, labels)
 
     @property
@@ -171,19 +174,18 @@ class Decoding:
         """All inputs of the program for a piece."""
         B, T = piece.tokens.shape
         if not self.cached:
-            return prepare(self.program, {"tokens": piece.tokens, "positions": piece.positions, **self.fixed})
+            return prepare(self.program, {"tokens": piece.tokens, "positions": piece.positions, **self.source})
         self.make_room(B, int(piece.positions.max()) + 1)
         places = next((array.shape[1] for array in self.cache.values()), T)
         seen_BTS = np.arange(places) <= piece.positions[:, :, None]
-        lasting = (self.static | {"cross.mask"}) & self.reading.inputs.keys()
-        fixed = {name: array for name, array in self.given.items() if name in lasting}
-        if "cross.mask" in fixed:
-            fixed["cross.mask"] = np.repeat(fixed["cross.mask"], T, axis=1)
-        return {"tokens": piece.tokens, "positions": piece.positions, "mask": seen_BTS, **fixed, **self.cache}
+        crossed = {name: self.lasting[name] for name in self.reading.inputs if name in self.lasting}
+        if crossed:
+            crossed["cross.mask"] = np.repeat(self.source["cross.mask"][:, None], T, axis=1)
+        return {"tokens": piece.tokens, "positions": piece.positions, "mask": seen_BTS, **crossed, **self.cache}
 
     def make_room(self, B: int, needed: int) -> None:
         """Let the cache have places for so many positions, twice as many as before when it grows."""
-        have = next((array.shape[1] for array in self.cache.values()), 0)
+        have = next((array.shape[1] for array in self.cache.values()), 0) if self.read else 0
         if needed <= have:
             return
         places = int(min(self.context, max(FEWEST_PLACES, 1 << (needed - 1).bit_length())))
@@ -203,7 +205,7 @@ class Decoding:
 
     def targets(self) -> set[str]:
         """What has to be computed of a piece."""
-        return {"logits", *self.joins().values(), *(self.keep - self.fixed_values.keys())}
+        return {"logits", *self.joins().values(), *(self.kept - self.lasting.keys())}
 
     def refuse(self, setting: Setting, targets: set[str]) -> None:
         """Raise MemoryRefused if a piece would not fit; asked again only when the lengths change."""
@@ -223,30 +225,30 @@ class Decoding:
     # --- what stays the same: the source text of a translation ------------------------------------------------------
 
     def begin(self, B: int) -> None:
-        """Read the source text, once and for all, when the texts are not run again at every step."""
-        if not self.static:
+        """Make the inputs of the source text, and read it once and for all if keys and values are kept."""
+        if not self.fixed:
             return
-        self.given = prepare(self.program, {"tokens": np.zeros((B, 1), np.int64), **self.fixed})
-        for edit in self.edits:
-            if edit.address in self.given and edit.address in self.static:
-                self.given[edit.address] = changed_input(edit, self.given[edit.address], self.program)
-        self.fixed |= {name: self.given[name] for name in self.static & self.given.keys()}
-        self.fixed["cross.mask"] = self.given["cross.mask"][:, 0]
+        inputs = prepare(self.program, {"tokens": np.zeros((B, 1), np.int64), **self.fixed})
+        for edit in self.changes:
+            if edit.address in self.static & inputs.keys():
+                inputs[edit.address] = changed_input(edit, inputs[edit.address], self.program)
+        self.source = {name: inputs[name] for name in self.static & inputs.keys()}
+        self.source["cross.mask"] = inputs["cross.mask"][:, 0]
         if self.cached:
-            setting = Setting(self.program, self.weights, self.given, self.precision, frozenset(), self.tokens)
-            wanted = self.keep & self.static | {name for name in self.reading.inputs if name in self.program.producer}
-            self.fixed_values = Run(setting, {}, tuple(self.edits)).compute(wanted, silent)
-            self.given |= self.fixed_values
+            setting = Setting(self.program, self.weights, inputs, self.precision, frozenset(), self.tokens)
+            wanted = self.kept & self.static | self.reading.inputs.keys() & self.program.producer.keys()
+            refuse_too_large(self.program, setting.shapes, wanted, self.precision, self.weights)
+            self.lasting = Run(setting, {}, tuple(self.changes)).compute(wanted, silent)
 
     # --- what is kept -------------------------------------------------------------------------------------------
 
     def collect(self, piece: Piece, made: Mapping[str, Array]) -> None:
         """Keep what was asked for; what is read from the first position on takes the place of all before it."""
-        if not self.keep:
+        if not self.kept:
             return
         if not piece.positions[:, 0].any():
             self.pieces.clear()
-        piece.values = {address: made[address] for address in self.keep if address in made}
+        piece.values = {address: made[address] for address in self.kept if address in made}
         self.pieces.append(piece)
 
     def assembled(self, address: str) -> Array:
@@ -278,14 +280,15 @@ class Decoding:
     def hidden(self, address: str) -> Any:
         """What a value has for keys after the query: what the mask puts there, else 0."""
         step = self.program.producer[address]
-        return self.precision.rounded(np.asarray(step.attributes["fill"])) if step.operator is mask else 0.0
+        fill = step.attributes["fill"] if step.operator is mask else 0.0
+        return self.precision.rounded(np.asarray(fill, self.precision.computed))
 
     def labels(self, address: str) -> dict[str, list[Any]]:
         """The tokens along the position axes, as a run has them."""
         longest = max(self.ends())
         seen = [text[-end:] for text, end in zip(self.read, self.ends(), strict=True)]
         texts = [[self.tokens.text(token) for token in text] + [""] * (longest - len(text)) for text in seen]
-        source = [[self.tokens.text(int(token)) for token in text] for text in self.given.get("source.tokens", ())]
+        source = [[self.tokens.text(int(token)) for token in text] for text in self.source.get("source.tokens", ())]
         asking = source if address.startswith("source.") else texts
         asked = source if address.startswith("source.") or crossing(address) else texts
         if len(texts) == 1:

@@ -16,6 +16,7 @@ import numpy as np
 from byhand import inputs
 from byhand.checkpoints.record import Checkpoint, Doubt, Finding
 from byhand.engines.reference import precision
+from byhand.errors import InputError
 from byhand.families import FAMILIES
 from byhand.program import Program
 from byhand.run import execute
@@ -59,9 +60,13 @@ def settle(checkpoint: Checkpoint, doubt: Doubt) -> Checkpoint:
 
 def readable(checkpoint: Checkpoint) -> bool:
     """Whether there is a tokenizer that can read the sentences in at least as many tokens as are run."""
-    return checkpoint.tokenizer is not None and all(
-        len(tokens) == LENGTH for tokens in sentences(checkpoint.tokenizer, checkpoint.config.context)
-    )
+    if checkpoint.tokenizer is None:
+        return False
+    try:
+        found = sentences(checkpoint.tokenizer, checkpoint.config.context)
+    except InputError:  # an alphabet without some of their letters
+        return False
+    return all(len(tokens) == LENGTH for tokens in found)
 
 
 def sentences(tokenizer: Any, context: int) -> list[list[int]]:

@@ -19,7 +19,7 @@ from byhand.shapes import whole
 from byhand.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
-Piece = str | tuple[int, str]
+Piece = Any  # str; of several texts tuple[int, str]
 Change = Edit | tuple[str, Mapping[str, Any]]
 
 

@@ -67,7 +67,11 @@ class Placed(Edit):
         """The indices along an axis that are meant, each with its number among all that are meant."""
         letter, place, size = self.axes[axis], self.index[axis], shape[axis]
         own = letter in (self.rows, self.own)
-        run = range(*place.indices(NO_END if own else size)) if isinstance(place, slice) else range(place, place + 1)
+        if isinstance(place, slice):
+            run = range(*place.indices(NO_END if own else size))
+        else:
+            first = place if own else place % size
+            run = range(first, first + 1)
         if letter == self.rows:
             return [(t, run.index(p)) for t, p in enumerate(self.positions[text].tolist()) if p in run]
         return [(i, run.index(i)) for i in range(size) if i in run]
@@ -118,6 +122,10 @@ def checked(program: Program, edit: Edit) -> Edit:
     if address in program.weights or address in static_addresses(program):
         return replace(edit, address=address)
     axes, sizes = program.axes(address), spread(edit).shape
+    if len(axes) != len(edit.index):
+        raise InputError(
+            f"edit of {address}: it has axes {axes}; give a place for each, slice(None) for all of an axis"
+        )
     for letter, place, size in zip(axes, edit.index, sizes, strict=True):
         if letter not in "TS" or (letter == "S" and crossing(address)):
             continue

@@ -75,16 +75,25 @@ def test_counts_beyond_the_file(count, tmp_path, good):
         replace(good, counts={"arrays": count}),
         good.with_key(key, strings(["a"] * 96, count)),
         good.with_key("tokenizer.ggml.token_type", numbers("i32", [1] * 96, count)),
-        good.with_key("general.name", struct.pack("<IQ", 8, count)),
     ):
-        line = refused(path, bad.bytes())
-        assert "claims" in line or "cut off" in line or "long" in line
+        assert f"claims {count:,}" in refused(path, bad.bytes())
+    line = refused(path, good.with_key("general.name", struct.pack("<IQ", 8, count)).bytes())
+    assert "cut off" in line or "long" in line
 
 
 def test_more_than_any_model_has(tmp_path):
     path, many = tmp_path / "a.gguf", 70_000
     head = struct.pack("<4sIQQ", b"GGUF", 3, many, 0)
     assert "more than any model" in refused(path, head + bytes(33 * many))
+
+
+def test_a_text_longer_than_any_model_has(tmp_path):
+    path, length = tmp_path / "a.gguf", 2**26 + 1
+    path.write_bytes(struct.pack("<4sIQQQ", b"GGUF", 3, 0, 1, length))
+    with path.open("rb+") as file:
+        file.truncate(2 * length)
+    with pytest.raises(ByhandError, match="67,108,865 bytes long"):
+        gguf.read(path)
 
 
 KEYS = {
@@ -153,6 +162,9 @@ def test_many_blocks_in_name_only(tmp_path, good):
     """A program of so many blocks would take minutes to make."""
     bad = good.with_key("llama.block_count", scalar("u32", 2**31 - 1))
     assert "block_count is 2147483647" in refused(tmp_path / "a.gguf", bad.bytes())
+    named = tuple(replace(each, name=f"blk.{number}.x".encode()) for number, each in enumerate(good.tables[1:]))
+    bad = replace(good, tables=(good.tables[0], *named)).with_key("llama.block_count", scalar("u32", len(named)))
+    assert f"block_count is {len(named)}" in refused(tmp_path / "a.gguf", bad.bytes())
 
 
 def mutated(good: bytes, header: int, rng: random.Random) -> bytes:

@@ -60,6 +60,8 @@ def test_the_bytes_are_those_that_llmc_reads(good, path):
     assert np.array_equal(cut["attprojw"].reshape(L, C, C)[0], w["blocks.0.attn.out.weight"].reshape(C, C).T)
     assert np.array_equal(cut["fcw"].reshape(L, 4 * C, C)[1], w["blocks.1.mlp.up.weight"].T)
     assert np.array_equal(cut["fcprojw"].reshape(L, C, 4 * C)[1], w["blocks.1.mlp.down.weight"].T)
+    assert np.array_equal(cut["ln1w"].reshape(L, C)[1], w["blocks.1.norm1.gain"])
+    assert np.array_equal(cut["ln2b"].reshape(L, C)[0], w["blocks.0.norm2.shift"])
     assert np.array_equal(cut["lnfb"], w["final_norm.shift"])
 
 
@@ -135,6 +137,21 @@ def test_a_llama_is_read(config, dtype, path):
     assert "from the size of the file" in str(found.findings) and "rounds it to 0" in str(found.findings)
 
 
+def test_a_damaged_llama_is_refused(path):
+    data = llama_file(LONG)
+    state = np.array([20240803, 4, 64] + [0] * 253, "<i4").tobytes()
+    for damaged, says in (
+        (data[:-4], "fit no hidden width"),
+        (data + bytes(4), "fit no hidden width"),
+        (data[:2000], "fit no hidden width"),
+        (changed(data, 6, 4), "n_kv_head 4"),
+        (changed(data, 11, 0), "rope_theta 0"),
+        (state + bytes(4000), "debug state of train_llama3.py"),
+    ):
+        path.write_bytes(damaged)
+        assert says in refusal(lambda: llmc.read(path))
+
+
 # --- damage --------------------------------------------------------------------------------------------------------
 
 
@@ -156,7 +173,7 @@ def test_old_versions_are_refused_with_what_helps(version, good, path):
         (2, -24, "max_seq_len -24"),
         (3, 0, "vocab_size 0"),
         (3, 400, "padded_vocab_size 384 for vocab_size 400"),
-        (4, 2**31 - 1, "num_layers 2147483647"),
+        (4, 2**31 - 1, "num_layers 2147483647, which no model has"),
         (5, 5, "channels 32 for num_heads 5"),
         (6, 64, "needs"),
         (7, 2**31 - 1, "needs"),

@@ -134,8 +134,11 @@ def test_cut_off_empty_and_foreign_files(good, path):
     assert "no GPT-2" in refusal(lambda: llmc_state.read_state(path, LLAMA))
 
 
-def test_damaged_headers_never_hang_crash_or_fill_the_memory(good, path):
-    refused, most = survives(path, lambda each: llmc_state.read_state(each, GPT2), mutants(good, 1024 + 80, 6))
-    assert 0 < refused < 2000 and most < len(good) + AROUND
-    refused, most = survives(path, lambda each: llmc_state.read_state(each, GPT2), mutants(good, 16, 7))
-    assert refused > 1800 and most < len(good) + AROUND
+def test_damaged_files_never_hang_crash_or_fill_the_memory(path):
+    small = replace(GPT2, layers=1)
+    llmc_state.write_state(ran(small), path)
+    data = path.read_bytes()
+    for header, count, expected in ((16, 2000, 1800), (1024 + 80, 200, 20)):
+        files = mutants(data, header, 6, count)
+        refused, most = survives(path, lambda each: llmc_state.read_state(each, small), files)
+        assert refused > expected and most < len(data) + AROUND

@@ -6,7 +6,8 @@ import pytest
 
 from byhand.compare.rounding import UNITS, bounded
 from byhand.operators import REGISTRY
-from tests.operators.examples import example, hidden, variants
+
+from ..operators.examples import example, hidden, variants
 
 CHOICES = ("argmax", "draw", "top_p", "append")  # a token and a place are right or wrong, and have no rounding
 NAMES = sorted(REGISTRY)
@@ -32,7 +33,9 @@ def worst(each, dtype):
     with np.errstate(all="ignore"):
         made = each.record.forward(*(near.get(o.name) for o in each.record.inputs), **each.settings, **inside)
     shares = [0.0]
-    for name, result in zip((o.name for o in each.record.outputs), made if isinstance(made, tuple) else (made,)):
+    for name, result in zip(
+        (o.name for o in each.record.outputs), made if isinstance(made, tuple) else (made,), strict=True
+    ):
         value, bound = allowed[name]
         got = np.asarray(result).astype(kind if not each.record.wide else np.float32).astype(np.float64)
         with np.errstate(invalid="ignore"):
@@ -54,7 +57,9 @@ def test_no_rounding_goes_beyond_the_bound(name, dtype):
         assert worst(each, dtype) <= 1, each.sizes
 
 
-@pytest.mark.parametrize("name", ["linear", "layer_norm", "rms_norm", "softmax", "scores", "gelu_tanh", "rotary_halves"])
+@pytest.mark.parametrize(
+    "name", ["linear", "layer_norm", "rms_norm", "softmax", "scores", "gelu_tanh", "rotary_halves"]
+)
 def test_the_bound_is_not_far_from_what_happens(name):
     """A bound that is never approached would also hide bugs: it is within a factor of 40 of the largest error."""
     shares = [worst(example(REGISTRY[name], seed), "float32") for seed in range(20)]

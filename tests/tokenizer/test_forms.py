@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from byhand.errors import InputError
 from byhand.tokenizer import PRINTABLE, Characters, check, difference, from_gguf, load, to_gguf
-from byhand.tokenizer.alphabet import BYTES, LETTERS
+from byhand.tokenizer.alphabet import BYTES, GPT2, LETTERS, LLAMA3, split
 from byhand.tokenizer.merging import NEVER, merged, merges
 
 from . import made
@@ -97,6 +97,23 @@ def test_settings_beside_a_tokenizer_decide_its_ends(config, begin, stops, tmp_p
     assert (tokenizer.begin, tokenizer.stops) == (begin, tuple(the if stop == 258 else stop for stop in stops))
 
 
+@pytest.mark.parametrize(("name", "first"), [("gpt2 vocab.json", 401), ("llama2 tokenizer.model", 596)])
+def test_tokens_added_to_a_vocabulary(name, first, tmp_path):
+    folder = made.put(made.FORMS[name](tmp_path), added_tokens__json=json.dumps({"<pad>": first, "ow tool": first + 1}))
+    tokenizer = load(folder)
+    assert len(tokenizer) == first + 2 and tokenizer.special["<pad>"] == first
+    assert first + 1 in tokenizer.encode("slow tool") and first not in tokenizer.encode("<pad>")
+    assert tokenizer.trace("slow tool<pad>", special=True).ids == tokenizer.encode("slow tool<pad>", special=True)
+    tokenizer.write(tmp_path / "to")
+    assert load(tmp_path / "to").encode("slow tool") == tokenizer.encode("slow tool")
+
+
+def test_tokens_added_where_they_cannot_be_are_refused(tmp_path):
+    folder = made.put(made.FORMS["bert vocab.txt"](tmp_path), added_tokens__json=json.dumps({"<new>": 999}))
+    with pytest.raises(InputError, match="<new>"):
+        load(folder)
+
+
 def test_special_ids_of_llama_3_are_told_by_their_place(tmp_path):
     tokenizer = load(made.FORMS["llama3 tokenizer.model"](tmp_path))
     first = len(tokenizer) - 256
@@ -148,6 +165,17 @@ def test_the_letters_of_bytes():
     assert [LETTERS[byte] for byte in b" \n!~\x7f\xa0\xad\xff"] == ["Ġ", "Ċ", "!", "~", "ġ", "ł", "Ń", "ÿ"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "pieces"),
+    [
+        (GPT2, ["I", "'ll", " don", "'t", "  ", " 12345", "'", "LL", "\n\n", " x", "!?", "\r\n"]),
+        (LLAMA3, ["I", "'ll", " don", "'t", "  ", " ", "123", "45", "'LL", "\n\n", " x", "!?\r\n"]),
+    ],
+)
+def test_where_the_patterns_cut(pattern, pieces):
+    assert [piece for piece, _ in split(pattern, "I'll don't   12345'LL\n\n x!?\r\n")] == pieces
+
+
 # --- scores -----------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +195,12 @@ def test_pieces_the_user_defined_are_never_merged(tmp_path):
     tokenizer = scored(tmp_path, ("low!", 0.0, 4), ("!e", 5.0, 1))
     assert [tokenizer.decode([token]) for token in tokenizer.encode("slow!er")] == [" ", "s", "low!", "er"]
     assert tokenizer.trace("slow!er").ids == tokenizer.encode("slow!er")
+
+
+def test_a_model_without_a_begin_token(tmp_path):
+    nothing = made.number(41, (1 << 64) - 1)  # -1
+    tokenizer = load(made.put(tmp_path, tokenizer__model=made.sentencepiece(trainer=nothing)))
+    assert tokenizer.begin == () and tokenizer.prepared("a") == tokenizer.encode("a")
 
 
 def test_unknown_characters_in_a_row_are_one_token(tmp_path):

@@ -1,10 +1,14 @@
 """The trace, which is written out here, gives the ids of the libraries on all text; and what it says is true."""
 
 import pytest
+import regex
 from hypothesis import given, settings
+from tokenizers import Regex
+from tokenizers.pre_tokenizers import Split
 
 from byhand.errors import InputError
 from byhand.tokenizer import Match, Merge, Tokenizer, load
+from byhand.tokenizer.alphabet import GPT2, LLAMA3, split
 
 from .made import BYTE_LEVEL, ENCODING, FORMS
 from .texts import BYTES, TEXTS
@@ -82,6 +86,14 @@ def test_a_trace_reads_as_a_lesson(tmp_path):
 @pytest.mark.parametrize("text", [" " * 500_000, "\n" * 20_000 + "a" * 20_000], ids=["spaces", "runs"])
 def test_long_runs_are_no_trouble(byte_level, text):
     assert byte_level.decode(byte_level.encode(text)) == text
+
+
+@pytest.mark.parametrize("pattern", [GPT2, LLAMA3], ids=["GPT-2", "Llama 3"])
+def test_letters_that_only_a_newer_unicode_knows_are_cut_as_the_library_does(pattern):
+    signs = [sign for sign in map(chr, range(0x300, 0x3FFFF, 37)) if regex.fullmatch(r"[\p{L}\p{N}]", sign)]
+    text = "".join(f"a{sign}b1{sign} " for sign in [*signs, "\u0558", "\U00031350", "\U00011de0"])
+    theirs = Split(Regex(pattern), "isolated").pre_tokenize_str(text)
+    assert [piece for piece, _ in split(pattern, text)] == [piece for piece, _ in theirs]
 
 
 def test_what_is_no_text_is_one_line(tokenizer):

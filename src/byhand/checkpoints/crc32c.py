@@ -28,7 +28,7 @@ def crc32c(data: Array) -> int:
     state = int(np.bitwise_xor.reduce(lanes_moved(lanes, length))) if length else 0
     state ^= moved_by(ONES, length * LANES)
     for byte in data[length * LANES :].tolist():
-        state = (state >> 8) ^ int(TABLE[(state ^ byte) & 0xFF])
+        state = state >> 8 ^ WHOLE[(state ^ byte) & 0xFF]
     return state ^ ONES
 
 
@@ -46,6 +46,7 @@ def made_table() -> Array:
 
 
 TABLE = made_table()
+WHOLE: list[int] = TABLE.tolist()
 
 
 def stepped(state: Array, data: Array) -> Array:

@@ -1,8 +1,8 @@
 """The container GGUF, version 3: keys with values, then a table of arrays, then the arrays.
 
 The header is walked here and not by the library gguf, whose reader trusts the counts and lengths in a file; the
-library knows the number formats. Here nothing is taken that the file cannot hold: arrays of numbers stay views of the file, arrays of texts are checked once
-and read when asked for. Source: docs/gguf.md of ggml.
+library knows the number formats. Here nothing is taken that the file cannot hold: arrays of numbers stay views of the
+file, arrays of texts are checked once and read when asked for. Source: docs/gguf.md of ggml.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def metadata(parts: Parts, plan: list[Planned]) -> dict[str, Any]:
     general = {
         "general.architecture": parts.family,
         "general.type": "model",
-        "general.name": parts.name,
+        "general.name": parts.name.encode(errors="replace").decode(),
         "general.file_type": file_type(plan),
         "general.quantization_version": 2,
     }

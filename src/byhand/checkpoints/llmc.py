@@ -49,7 +49,7 @@ WORDS = {
     "gpt2": {"V": "vocab_size", "P": "max_seq_len", "D": "channels", "H": "num_heads", "L": "num_layers"},
     "llama": {"V": "vocab_size", "D": "n_embd", "H": "n_head", "G": "n_kv_head", "L": "n_layer"},
 }
-CHUNK = 1 << 22  # elements that are converted at once
+CHUNK = 1 << 20  # elements that are converted at once
 
 
 def recognise(path: Path) -> bool:

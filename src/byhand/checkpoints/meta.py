@@ -31,7 +31,8 @@ TITLE = "Meta's Llama folder"
 
 PARAMS = "params.json"
 SHARDS = "consolidated.*.pth"
-WORDS = {"D": "dim", "H": "n_heads", "G": "n_kv_heads", "V": "vocab_size", "L": "n_layers", "F": "feed-forward width"}
+WORDS = {"D": "dim", "H": "n_heads", "G": "n_kv_heads", "V": "vocab_size", "L": "n_layers"}
+WORDS |= {"F": "feed-forward width", "K": "dim / n_heads"}
 KNOWN = {
     *("dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "multiple_of", "ffn_dim_multiplier", "norm_eps"),
     *("rope_theta", "use_scaled_rope", "rope_scaling_factor", "rope_high_freq_factor", "max_seq_len", "max_batch_size"),

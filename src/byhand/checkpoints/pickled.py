@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from byhand.errors import InputError
 
 DEEPEST_STACK = 100_000
+LONGEST_TEXT = 1 << 14  # bytes; names and settings are short
 Call = Callable[..., Any]
 
 
@@ -198,6 +199,8 @@ class Unpickler:
 
     def cut(self, length: int) -> bytes:
         """Bytes that become a value, refused before they are copied if they are too many."""
+        if length > LONGEST_TEXT:
+            raise Damaged(f"a text has {length} bytes")
         self.spend(max(length, 0))
         return self.take(length)
 

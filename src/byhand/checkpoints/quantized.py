@@ -45,8 +45,14 @@ def dequantized(kind: str, blocks: Array) -> Array:
     """The numbers of blocks [rows, bytes] as float32 [rows, columns]."""
     from gguf import GGMLQuantizationType, quants
 
+    columns = blocks.shape[1] // BLOCKS[kind] * BLOCK
+    made = np.empty((len(blocks), columns), np.float32)
+    step = max(1, AT_ONCE // columns)
     with np.errstate(all="ignore"):  # a scale may be inf or NaN; the engine names the step where that arrives
-        return quants.dequantize(blocks, GGMLQuantizationType[kind])
+        for start in range(0, len(blocks), step):
+            part = slice(start, start + step)
+            made[part] = quants.dequantize(blocks[part], GGMLQuantizationType[kind])
+    return made
 
 
 def row_bytes(kind: str, columns: int) -> int:

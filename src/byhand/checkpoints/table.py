@@ -77,7 +77,7 @@ def program_of(found: Found) -> Program:
 
 
 def of_dtypes(arrays: Sequence[Source]) -> Finding:
-    counts = Counter(array.dtype.name for array in arrays)
+    counts = Counter(getattr(array, "kind", array.dtype.name) for array in arrays)  # of blocks, GGUF's name
     value = ", ".join(f"{name} ({count} arrays)" if len(counts) > 1 else name for name, count in counts.most_common())
     return Finding("dtype", value, "as stored")
 

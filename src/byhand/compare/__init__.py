@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-
 from byhand.compare.beginning import Texts, agreed, token_cause, token_step
 from byhand.compare.causes import Cause, find_causes
 from byhand.compare.comparison import Comparison
@@ -40,10 +39,15 @@ def compare(
     which is otherwise seen from its numbers. given: other inputs, such as source=, segments=, mask=, targets=.
     Raises InputError for models of different families or sizes, ShapeError, AddressError, MemoryRefused, NotANumber.
     """
-    sources = source(a, dtype, engine, progress), source(b, dtype_b or other_dtype(b, dtype), engine_b or engine, progress)
+    sources = (
+        source(a, dtype, engine, progress),
+        source(b, dtype_b or other_dtype(b, dtype), engine_b or engine, progress),
+    )
     judge = 0 if sources[0].program is not None else 1
     if sources[judge].program is None:
-        raise InputError(f"neither {sources[0].name} nor {sources[1].name} says what its steps are; give a model as one")
+        raise InputError(
+            f"neither {sources[0].name} nor {sources[1].name} says what its steps are; give a model as one"
+        )
     sources = tuple(fitted(each, sources[judge]) for each in sources)  # type: ignore[assignment]
     texts = agreed(sources, judge, text, given)
     sides = tuple(each.side(name, texts.inputs, texts.program) for each, name in zip(sources, "AB", strict=True))
@@ -73,20 +77,23 @@ def refuse_unlike(one: Source, other: Source, first: Program, second: Program) -
         raise InputError(f"{one.name} is a {first.name} and {other.name} a {second.name}; compare models of one family")
     sizes = [(letter, first.sizes[letter], second.sizes[letter]) for letter in first.sizes if letter in second.sizes]
     unlike = [f"{letter} is {m} and {n}" for letter, m, n in sizes if m != n and letter not in "VPYC"]
-    blocks = [sum(address.startswith("blocks.") and address.count(".") == 2 for address in p.producer) for p in (first, second)]
+    blocks = [
+        sum(address.startswith("blocks.") and address.count(".") == 2 for address in p.producer)
+        for p in (first, second)
+    ]
     if not unlike and len({layers(first), layers(second)}) > 1:
         unlike = [f"there are {layers(first)} and {layers(second)} blocks"]
     if unlike and blocks:
-        raise InputError(f"{one.name} and {other.name} are of different sizes: {', '.join(unlike)}; compare like models")
+        raise InputError(
+            f"{one.name} and {other.name} are of different sizes: {', '.join(unlike)}; compare like models"
+        )
 
 
 def layers(program: Program) -> int:
     return len({address.split(".")[1] for address in program.producer if address.startswith("blocks.")})
 
 
-def walked(
-    sides: tuple[Side, ...], judge: int, texts: Texts, names: tuple[str, str], progress: Progress
-) -> Comparison:
+def walked(sides: tuple[Side, ...], judge: int, texts: Texts, names: tuple[str, str], progress: Progress) -> Comparison:
     """The comparison of two sides on the same inputs."""
     walk = Walk(sides[judge], sides[1 - judge], texts.program)
     checked = walk.steps(progress)
@@ -119,5 +126,3 @@ def turned(each: Checked) -> Checked:
 
 def axes_of(program: Program) -> dict[str, str]:
     return {address: program.axes(address) for address in [*program.inputs, *program.producer]} | {"tokens": "BT"}
-
-

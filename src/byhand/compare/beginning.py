@@ -60,7 +60,7 @@ def agreed(sources: Sequence[Source], judge: int, text: Any, given: Mapping[str,
     arrays["tokens"] = tokens
     if isinstance(sources[judge], FromModel):
         model: Model = sources[judge].model  # type: ignore[attr-defined]
-        if "source" in given:
+        if given.get("source") is not None:
             arrays["source.tokens"] = model.token_ids(given["source"], "source text")
         arrays |= model.target_ids(arrays.get("targets"), arrays) if "logits" in program else {}
     program = with_loss if "targets" in arrays else program

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from byhand.compare.rounding import UNITS
-from byhand.compare.segment import Operands, Variant, operands
+from byhand.compare.segment import Operands, Variant, operands, plain
 from byhand.compare.side import Side
 from byhand.compare.solved import solved
 from byhand.compare.usual import ROTARY, Changed, rearrangements, usual, weights
@@ -19,6 +19,7 @@ from byhand.program import Step
 
 Array = np.ndarray[Any, Any]
 MOST = 6  # causes looked for; after that the rest is only counted
+LONG = 12  # steps judged together; of more, the weights are not tried one by one
 AGREES = 1.0
 
 
@@ -41,7 +42,8 @@ class Cause:
             return f"none of the usual causes makes {self.address} agree"
         more = len(self.explains) - 1
         also = f", and so {'does' if more == 1 else 'do'} {more} other step{'s' * (more > 1)}" if more > 0 else ""
-        return f"{self.kind}: with {self.said}, {self.of}'s {self.address} agrees (largest difference {self.largest:.1g}){also}"
+        left = f"(largest difference {self.largest:.1g})"
+        return f"{self.kind}: with {self.said}, {self.of}'s {self.address} agrees {left}{also}"
 
 
 def find_causes(walk: Walk, checked: Sequence[Checked]) -> tuple[Cause, ...]:
@@ -51,7 +53,9 @@ def find_causes(walk: Walk, checked: Sequence[Checked]) -> tuple[Cause, ...]:
     while left and len(found) < MOST:
         first = left[0]
         cause, variant = cause_of(walk, first)
-        same = [each.address for each in left[1:] if variant and not each.weight and tried(walk, each, variant) is not None]
+        same = [
+            each.address for each in left[1:] if variant and not each.weight and tried(walk, each, variant) is not None
+        ]
         found.append(replace(cause, explains=(first.address, *same) if cause.kind != "none" else ()))
         left = [each for each in left[1:] if each.address not in same and not beside(walk, each, first)]
     return tuple(found)
@@ -83,6 +87,8 @@ def side_of(walk: Walk, each: Checked) -> Side:
 def tried(walk: Walk, each: Checked, variant: Variant) -> tuple[float, float] | None:
     """How far the two are apart with the change, in allowed roundings and as a number; None where beyond rounding."""
     try:
+        if not walk.plainly(side_of(walk, each), each.address, variant):
+            return None
         beyond, _, off = walk.excess(side_of(walk, each), each.address, variant)
     except (ValueError, IndexError, KeyError):  # the change gives arrays that do not fit together
         return None
@@ -117,11 +123,15 @@ def own_step(walk: Walk, each: Checked) -> Iterator[Variant]:
             return None
         look = walk.look(walk.other)
         extra = {name: address for name, address in own.names.items() if name not in step.names}
-        added = {name: walk.other.weight(address) for name, address in extra.items() if address not in own.writes.values()}
+        added = {
+            name: walk.other.weight(address) for name, address in extra.items() if address not in own.writes.values()
+        }
         kept = {name: array for name, array in given.items() if name in own.names}
         if added and tried.address != step.address:
             return None
-        made = own if tried.address == step.address else replace(tried, operator=own.operator, attributes=own.attributes)
+        made = (
+            own if tried.address == step.address else replace(tried, operator=own.operator, attributes=own.attributes)
+        )
         return made, kept | {name: array for name, array in added.items() if array is not None and look}
 
     yield Variant(*difference(step, own), change)
@@ -153,7 +163,9 @@ def difference(step: Step, own: Step) -> tuple[str, str]:
         added, missing = step.absent - own.absent, own.absent - step.absent
         return "bias", " and ".join([f"a {name}" for name in added] + [f"no {name}" for name in missing])
     changed = {key: value for key, value in own.attributes.items() if step.attributes.get(key) != value}
-    said = ", ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in changed.items())
+    said = ", ".join(
+        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in changed.items()
+    )
     kind = next(iter(changed), "settings")
     return kind if kind in ("eps", "theta") else "rope scaling" if kind in ("factor", "low", "high") else kind, said
 
@@ -163,23 +175,29 @@ def usual_ones(walk: Walk, each: Checked) -> Iterator[Variant]:
 
 
 def worked_out(walk: Walk, each: Checked) -> Iterator[Variant]:
-    """Changes that follow from the numbers, where the step's own inputs are known."""
+    """Changes of the last step that follow from the numbers."""
     side = side_of(walk, each)
     steps, got = walk.segment(side, each.address), side.find(each.address)
     step = steps[-1]
-    if len(steps) == 1 and got is not None and each.address == step.address:
-        expected = walk.expected(side, each.address).value
-        wide = got.astype(np.float64)
-        yield from solved(step, operands(step, {}, walk.look(side)), wide, expected, walk.program)
+    if len(steps) > LONG or got is None or each.address != step.address:
+        return
+    values: dict[str, Array] = {}
+    for earlier in steps[:-1]:
+        made = plain(earlier, operands(earlier, values, walk.look(side)))
+        values |= {earlier.writes[name]: array for name, array in made.items()}
+    given = operands(step, values, walk.look(side))
+    expected = plain(step, given)[step.operator.outputs[0].name]
+    yield from solved(step, given, got.astype(np.float64), expected, walk.program)
 
 
 def reread(walk: Walk, each: Checked) -> Iterator[Variant]:
     """Weights read by mistake, where the side does not show its own."""
-    for step in walk.segment(side_of(walk, each), each.address):
+    steps = walk.segment(side_of(walk, each), each.address)
+    for step in steps if len(steps) <= LONG else ():
         yield from weights(step, walk.program, walk.judge.stored)
 
 
-# --- weights that both sides show --------------------------------------------------------------------------------------
+# --- weights that both sides show -------------------------------------------------------------------------------------
 
 
 def weight_cause(walk: Walk, each: Checked) -> Cause:
@@ -211,7 +229,7 @@ def said_of(walk: Walk, address: str, mine: Array, theirs: Array) -> tuple[str, 
     for each in rearrangements(a, axes, walk.program.sizes["G"]):
         made = each.make(a)
         if made.shape == b.shape and alike(made, b, unit):
-            return each.kind, f"{address} {each.said}"
+            return each.kind, each.said.format(address)
     wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
     off = np.abs(wide_a - wide_b) * (np.abs(wide_a - wide_b) > 2 * unit * np.maximum(np.abs(wide_a), np.abs(wide_b)))
     place = tuple(map(int, np.unravel_index(int(off.argmax()), off.shape)))
@@ -223,7 +241,7 @@ def said_of(walk: Walk, address: str, mine: Array, theirs: Array) -> tuple[str, 
 
 def padded(walk: Walk, each: Checked) -> Cause:
     """More rows in one table: tried by leaving them out."""
-    beyond, _, off = walk.excess(walk.other, each.address)
+    beyond, _, _ = walk.excess(walk.other, each.address)
     assert each.gap is not None
     more = each.gap.also
     if beyond.max(initial=0) > AGREES or each.weight:

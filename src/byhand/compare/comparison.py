@@ -61,7 +61,8 @@ class Comparison:
         if self.first is None:
             digits = f", largest difference {self.largest:.1g}" if self.verdict != "same" else ""
             return f"{self.verdict}: {len(self.compared)} values compared{digits}"
-        own = "has another weight" if self.first.weight else "differs beyond rounding"
+        own = "differs beyond rounding"
+        own = "has another weight" if self.first.weight else "has another size" if self.first.gap.also else own  # type: ignore[union-attr]
         kind = "input" if self.first.operator == "input" else "step"
         return f"differ: {self.first.address} is the first {kind} that {own}"
 
@@ -73,7 +74,9 @@ class Comparison:
         for letter, i in zip(axes, index, strict=False):
             if letter in "TS":
                 text = self.labels[index[0] if axes[0] == "B" else 0] if self.labels else ()
-                words.append(f"{'position' if letter == 'T' else 'key'} {i}" + (f" {text[i]!r}" if i < len(text) else ""))
+                words.append(
+                    f"{'position' if letter == 'T' else 'key'} {i}" + (f" {text[i]!r}" if i < len(text) else "")
+                )
             elif letter in "HG":
                 words.append(f"{AXES[letter]} {i}")
         where = f"[{','.join(map(str, index))}]" if index else ""
@@ -90,6 +93,9 @@ class Comparison:
         facts += [f"{first.beyond:.2g} times the rounding allowed"] if first.beyond > 1 else []
         facts += [f"{first.weight} is not the same"] if first.weight else []
         facts += [gap.also] if gap.also else []
+        if first.through:
+            some = ", ".join(first.through[-4:])
+            facts += [f"judged together with {len(first.through)} steps that one side does not show: {some}"]
         return [*lines, "; ".join(facts), self.before()]
 
     def before(self) -> str:
@@ -100,7 +106,9 @@ class Comparison:
         count = Counter(each.state for each in earlier)
         said = [f"{count[state]} {WORDS[state]}" for state in (SAME, ROUNDING, FOLLOWS) if count[state]]
         largest = max(each.gap.amount for each in earlier if each.gap)
-        return f"before it: {', '.join(said)}" + (f", largest difference {largest:.1g}" if largest else "")
+        return f"before it: {len(earlier)} value{'s' * (len(earlier) > 1)}, {', '.join(said)}" + (
+            f", largest difference {largest:.1g}" if largest else ""
+        )
 
     def shown(self, every: bool = False) -> Sequence[Checked]:
         """The steps to list: all, or those around the first difference, or the last ones."""

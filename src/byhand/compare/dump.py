@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from byhand.compare.named import by_address, inputs_in
-from byhand.compare.side import KINDS, Side, precision_of
+from byhand.compare.side import KINDS, Side, holds, precision_of
 from byhand.errors import InputError
 from byhand.program import Program
 
@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 def read_npz(path: Path) -> dict[str, Array]:
     """The arrays of an ``.npz``; nothing in it is run. Raises InputError for what is none."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, BadZipFile, EOFError, KeyError, AttributeError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -30,7 +30,8 @@ def read_npz(path: Path) -> dict[str, Array]:
         raise InputError(f"{path} holds no arrays; give values under their addresses, such as logits=...")
     # NumPy writes bfloat16 as two bytes without a type
     return {
-        name: array.view(KINDS["bfloat16"]) if array.dtype == np.dtype("V2") else array for name, array in arrays.items()
+        name: array.view(KINDS["bfloat16"]) if array.dtype == np.dtype("V2") else array
+        for name, array in arrays.items()
     }
 
 
@@ -56,13 +57,16 @@ class Dump:
         if not found.arrays:
             some = ", ".join(list(self.arrays)[:3])
             raise InputError(f"{self.name} has no value of {program.name}; its names are {some}; see docs/addresses.md")
-        main = {a: array for a, array in found.arrays.items() if a in program.producer}
-        dtype = self.dtype or precision_of(main or found.arrays)
-        unknown = f"not compared, since the names are unknown: {', '.join(found.left[:5])}" + ", ..." * (len(found.left) > 5)
         values = {a: array for a, array in found.arrays.items() if a in program.producer}
+        main = {a: array for a, array in values.items() if a == program.producer[a].address}
+        rounded = {a: array for a, array in main.items() if not program.producer[a].operator.wide}
+        dtype = self.dtype or precision_of(rounded or found.arrays)
+        fine = frozenset(a for a, array in values.items() if not holds(KINDS[dtype], array))
+        unknown = f"not compared, since the names are unknown: {', '.join(found.left[:5])}" + ", ..." * (
+            len(found.left) > 5
+        )
         weights = {a: array for a, array in found.arrays.items() if a in program.weights}
         gradients = {a: array for a, array in found.arrays.items() if a.startswith("d:")}
         notes = (unknown,) if found.left else ()
-        return Side(
-            name, dtype, values.get, weights.get, inputs, coarse=dtype, notes=notes, gradients=gradients
-        )
+        more: dict[str, Any] = {"coarse": dtype, "notes": notes, "gradients": gradients, "fine": fine}
+        return Side(name, dtype, values.get, weights.get, inputs, **more)

@@ -20,7 +20,9 @@ def gradient_steps(walk: Walk, tainted: bool) -> list[Checked]:
     """
     if walk.judge.run is None or "loss" not in walk.program:
         return []
-    exact, rounded = (reran(walk.judge.run, dtype) for dtype in ("float64", NARROW.get(walk.other.dtype, walk.other.dtype)))
+    exact, rounded = (
+        reran(walk.judge.run, dtype) for dtype in ("float64", NARROW.get(walk.other.dtype, walk.other.dtype))
+    )
     found = []
     for name, theirs in walk.other.gradients.items():
         address = name.removeprefix("d:")

@@ -30,7 +30,7 @@ def is_one(given: Any) -> bool:
 def loaded(folder: str | Path, dtype: str) -> HuggingFace:
     """The model in a folder, with the head that its config names. Raises InputError."""
     try:
-        import transformers
+        import transformers  # type: ignore[import-not-found]
     except ImportError:
         raise InputError("--with transformers needs transformers and torch: pip install transformers torch") from None
     if not Path(folder).expanduser().is_dir():
@@ -72,7 +72,9 @@ class HuggingFace:
         if not any(each in aliases.views(program) for each in parameters):
             raise InputError(f"the model of transformers has no parameter of {program.name}; compare one family")
         values = by_address(seen, program, shapes, "transformers").arrays
-        found = by_address({each: array(tensor) for each, tensor in parameters.items()}, program, shapes, "transformers")
+        found = by_address(
+            {each: array(tensor) for each, tensor in parameters.items()}, program, shapes, "transformers"
+        )
         notes = [f"not compared, since byhand has no such weight: {', '.join(found.left[:5])}"] if found.left else []
         if not any(address.endswith(".attn.weights") for address in values):
             notes.append("attention weights are not compared: load the model with attn_implementation='eager'")
@@ -80,7 +82,8 @@ class HuggingFace:
 
     def values(self, inputs: Mapping[str, Array], program: Program) -> dict[str, Array]:
         """The output of every module that has a name in byhand, and the attention weights, by name."""
-        from transformers import BatchEncoding  # makes tensors, so that torch need not be imported here
+        # it makes tensors, so that torch need not be imported here
+        from transformers import BatchEncoding  # type: ignore[import-not-found]
 
         given = {GIVEN[key]: each for key, each in inputs.items() if key in GIVEN}
         usual = np.broadcast_to(np.arange(inputs["tokens"].shape[1]), inputs["tokens"].shape)
@@ -107,9 +110,9 @@ def watched(model: Any, program: Program, seen: dict[str, Array]) -> Iterator[No
             if name in views:
                 seen.setdefault(name, array(first))
             at = views[name].addresses[0] if name in views else ""
-            if at.endswith((".attn.out", ".attn.heads")) and not hasattr(output, "detach") and len(output) > 1:
-                if hasattr(output[1], "detach"):
-                    seen.setdefault(at.rpartition(".")[0] + ".weights", array(output[1]))
+            second = output[1] if not hasattr(output, "detach") and len(output) > 1 else None
+            if at.endswith((".attn.out", ".attn.heads")) and hasattr(second, "detach"):
+                seen.setdefault(at.rpartition(".")[0] + ".weights", array(second))
 
         return keep
 

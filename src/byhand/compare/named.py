@@ -27,7 +27,7 @@ INPUTS = {
 
 
 class Found(NamedTuple):
-    """arrays: by address, in its shape; left: the names that mean nothing here, or only numbers computed from values."""
+    """arrays: by address, in its shape; left: names that mean nothing here, or only what is computed from values."""
 
     arrays: dict[str, Array]
     left: tuple[str, ...]
@@ -70,9 +70,7 @@ def fitting(array: Array, address: str, program: Program, shapes: Mapping[str, S
     return array
 
 
-def taken_apart(
-    array: Array, view: View, program: Program, shapes: Mapping[str, Shape], what: str
-) -> dict[str, Array]:
+def taken_apart(array: Array, view: View, program: Program, shapes: Mapping[str, Shape], what: str) -> dict[str, Array]:
     """The values that another project's array holds. Raises InputError when it has another shape."""
     if len(view.addresses) == 1 and not view.stacked and view.axes == program.axes(view.addresses[0]):
         numbers_alone = view.build(lambda address: np.arange(prod(shapes[address])).reshape(shapes[address]))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from byhand.compare.rounding import UNITS, Bounded, Unit, bounded
+from byhand.compare.rounding import Bounded, Unit, bounded
 from byhand.program import Step
 
 Array = np.ndarray[Any, Any]
@@ -100,9 +100,9 @@ def shake(
     bounds: Mapping[str, Array],
     look: Callable[[Step, str, str], Array],
     variant: Variant | None,
-    rng: np.random.Generator,
+    rng: np.random.Generator | None,
 ) -> Array:
-    """The value at an address when everything before it is moved at random within its bound."""
+    """The value at an address when everything before it is moved at random within its bound (rng: or not at all)."""
     values: dict[str, Array] = {}
     for step in steps:
         given = operands(step, values, look)
@@ -110,8 +110,8 @@ def shake(
         for name, value in plain(own, given).items():
             main = own.writes[name] == own.address
             value = variant.after(value) if touched and variant and variant.after and main else value
-            last = step is steps[-1]
-            moved = 0 if last else bounds[own.writes[name]] * rng.uniform(-1, 1, value.shape)
+            still = rng is None or step is steps[-1]
+            moved = 0 if still else bounds[own.writes[name]] * rng.uniform(-1, 1, value.shape)
             values[own.writes[name]] = value + moved
     return values[address]
 
@@ -124,8 +124,3 @@ def plain(step: Step, given: Operands) -> dict[str, Array]:
         results = step.operator.forward(*(wide.get(o.name) for o in step.operator.inputs), **step.attributes, **inside)
     results = results if isinstance(results, tuple) else (results,)
     return {o.name: np.asarray(r) for o, r in zip(step.operator.outputs, results, strict=True)}
-
-
-def exact(step: Step, address: str) -> Unit:
-    """The rounding of float64."""
-    return UNITS["float64"]

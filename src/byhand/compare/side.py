@@ -32,7 +32,8 @@ class Side:
     dtype: the precision it was computed in, a key of UNITS; find: a value by address, or None where it is not known;
     stored: a weight as it is stored, or None; inputs: tokens, masks ...; program: its steps, None for a dump; run: the
     run that these are the values of, if any; coarse: the precision of all its weights, None where each array's own
-    counts; notes: what of it is not compared, and why; gradients: by "d:" and the address.
+    counts; notes: what of it is not compared, and why; gradients: by "d:" and the address;
+    fine: addresses of a dump whose numbers are more exact than dtype.
     """
 
     name: str
@@ -46,11 +47,13 @@ class Side:
     tokens: Tokens = field(default_factory=Tokens)
     notes: tuple[str, ...] = ()
     gradients: Mapping[str, Array] = field(default_factory=dict)
+    fine: frozenset[str] = frozenset()
 
     def unit(self, step: Step, address: str) -> Unit:
         """How much a number at this address may be rounded. In a run, losses, angles and statistics stay wide."""
         wide = step.operator.wide or address != step.address
-        return UNITS["float32" if wide and self.dtype == "bfloat16" and self.program else self.dtype]
+        finer = address in self.fine or (wide and self.dtype == "bfloat16" and self.program is not None)
+        return UNITS["float32" if finer else self.dtype]
 
     def weight(self, address: str) -> Array | None:
         """A weight as this side used it: as stored, rounded to its precision."""

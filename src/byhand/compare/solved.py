@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from math import isclose
 from typing import Any
 
@@ -14,9 +15,12 @@ import numpy as np
 
 from byhand.compare.segment import Operands, Variant, plain
 from byhand.compare.usual import Changed, in_order, scaled
+from byhand.operators import rotary_angles, rotary_angles_llama31
+from byhand.operators.record import Operator
 from byhand.program import Program, Step
 
 Array = np.ndarray[Any, Any]
+FACTORS = (8.0, 32.0, 16.0, 4.0, 2.0)  # by which rotary angles are slowed
 TRIED = 8  # elements of each weight that are tried as the one that was changed
 
 
@@ -56,6 +60,26 @@ def bases(step: Step, given: Operands, got: Array) -> Iterator[Variant]:
     for digits in (2, 4) if known.size else ():
         theta = float(f"{np.median(known):.{digits}g}")
         yield Variant("theta", f"theta={theta:g}", partial(with_settings, step.operator.name, {"theta": theta}))
+    yield from scalings(step, got)
+
+
+def scalings(step: Step, got: Array) -> Iterator[Variant]:
+    """Llama 3.1's scaling by the factor that the slowest pair shows, for every usual length of the original context."""
+    if step.operator is not rotary_angles:
+        return
+    plainly = plain(step, {"position": np.arange(got.shape[1])[None]})["angle"]
+    with np.errstate(all="ignore"):
+        shown = round(float(np.nanmedian(plainly[..., -1] / got[..., -1])), 2)
+    tried = sorted({shown, *FACTORS}) if shown > 1 else []
+    for factor, context in product(tried, [2**k for k in range(17, 3, -1)]):
+        settings = {**step.attributes, "factor": factor, "low": 1.0, "high": 4.0, "original_context": context}
+        said = f"rope scaling by {factor:g} from a context of {context}"
+        yield Variant("rope scaling", said, partial(as_operator, rotary_angles_llama31, settings))
+
+
+def as_operator(operator: Operator, settings: dict[str, Any], step: Step, given: Operands) -> Changed | None:
+    """Rotary angles by another operator."""
+    return (replace(step, operator=operator, attributes=settings), given) if step.operator is rotary_angles else None
 
 
 def with_settings(name: str, settings: dict[str, Any], step: Step, given: Operands) -> Changed | None:
@@ -82,11 +106,15 @@ def orders(step: Step, got: Array, expected: Array, program: Program) -> Iterato
         if (order == np.arange(len(order))).all() or len(set(order.tolist())) < len(order):
             continue
         moved = [int(h) for h in np.flatnonzero(order != np.arange(len(order)))]
-        said = f"heads {moved[0]} and {moved[1]} swapped" if len(moved) == 2 else f"heads in the order {order.tolist()}"
+        name, listed = step.address, order.tolist()
+        pair = f"heads {moved[0]} and {moved[1]} of {name} swapped"
+        said = pair if len(moved) == 2 else f"heads of {name} in the order {listed}"
         by_group = np.arange(len(order)).reshape(program.sizes["G"], -1).T.ravel() if letter == "H" else order
-        turns = 1 < program.sizes["G"] < len(order) and any((order == o).all() for o in (by_group, np.argsort(by_group)))
+        turns = 1 < program.sizes["G"] < len(order) and any(
+            (order == o).all() for o in (by_group, np.argsort(by_group))
+        )
         kind = "grouping" if turns else "swapped heads"
-        yield Variant(kind, f"{step.address} with its {said}", partial(at_step, step.address), in_order(axis, order))
+        yield Variant(kind, said, partial(at_step, step.address), in_order(axis, order))
 
 
 def factors(step: Step, got: Array, expected: Array, program: Program) -> Iterator[Variant]:
@@ -98,7 +126,9 @@ def factors(step: Step, got: Array, expected: Array, program: Program) -> Iterat
     if not (p * p).sum():
         return
     factor = float((p * b).sum() / (p * p).sum())
-    named = next((n for n in "DHKGL" if n in program.sizes and isclose(factor, program.sizes[n] ** 0.5, rel_tol=1e-4)), "")
+    named = next(
+        (n for n in "DHKGL" if n in program.sizes and isclose(factor, program.sizes[n] ** 0.5, rel_tol=1e-4)), ""
+    )
     exact = program.sizes[named] ** 0.5 if named else factor
     kind = "attention scale" if step.operator.name == "scores" else "factor"
     said = f"{step.address} times {f'sqrt({named})' if named else f'{factor:.6g}'}"
@@ -110,7 +140,7 @@ def single_weights(step: Step, given: Operands, got: Array, expected: Array, pro
 
     The step's backward of the difference says which elements could make it; the most likely are tried.
     """
-    if got.shape != expected.shape or not np.isfinite(got - expected).all():
+    if got.shape != expected.shape or not (np.isfinite(got) & np.isfinite(expected)).all():
         return
     found = []
     for name, address in step.names.items():
@@ -128,7 +158,7 @@ def changed_elements(step: Step, given: Operands, name: str, got: Array, expecte
     named = {f"{o.name}_{o.axes}".rstrip("_"): saved[o.name] for o in operands_saved(step) if o.name in saved}
     settings = {key: step.attributes[key] for key in step.operator.backward_settings}
     gradients = step.operator.backward(got - expected, **named, **settings)
-    gradient = gradients[[o.name for o in step.operator.inputs].index(name)]
+    gradient = gradients[[o.name for o in step.operator.inputs].index(name)] / length(step, wide, name)
     found = []
     for flat in np.argsort(-np.abs(gradient), axis=None)[:TRIED]:
         place = tuple(map(int, np.unravel_index(flat, gradient.shape)))
@@ -141,6 +171,18 @@ def changed_elements(step: Step, given: Operands, name: str, got: Array, expecte
         left = float(np.abs(got - expected - by * slope).max())
         found.append((left, name, place, before, before + by))
     return found
+
+
+def length(step: Step, given: Operands, name: str) -> Array:
+    """How much each element of a weight is multiplied by: the length of what it meets in a product, else 1."""
+    axes = {o.name: o.axes for o in step.operator.inputs}
+    if "x" not in axes or len(axes[name]) < 2:
+        return np.ones(())
+    shared = [letter for letter in axes["x"] if letter in axes[name]]
+    others = tuple(i for i, letter in enumerate(axes["x"]) if letter not in shared)
+    lengths = np.sqrt((given["x"] ** 2).sum(others))
+    places = tuple(slice(None) if letter in shared else None for letter in axes[name])
+    return np.maximum(lengths[places], np.finfo(np.float32).tiny)
 
 
 def operands_saved(step: Step) -> list[Any]:

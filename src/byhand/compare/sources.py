@@ -66,11 +66,9 @@ class FromModel:
         return {}
 
     def side(self, name: str, inputs: Inputs, program: Program) -> Side:
-        given = {key: array for key, array in inputs.items() if key in self.model.program_with(True).inputs}
-        text, source = given.pop("tokens"), given.pop("source.tokens", None)
-        run = self.model.run(
-            text, dtype=self.dtype, engine=self.engine, source=source, progress=self.progress, **given
-        )
+        more: dict[str, Any] = {k: array for k, array in inputs.items() if k in self.model.program_with(True).inputs}
+        text, source = more.pop("tokens"), more.pop("source.tokens", None)
+        run = self.model.run(text, dtype=self.dtype, engine=self.engine, source=source, progress=self.progress, **more)
         return of_run(name, run)
 
 
@@ -97,9 +95,7 @@ class FromRun:
             return of_run(name, self.run)
         prepared = made.prepare(self.program, {k: array for k, array in inputs.items() if k in self.program.inputs})
         setting = self.run.setting
-        return of_run(
-            name, execute(self.program, setting.weights, prepared, setting.precision, "all", setting.tokens)
-        )
+        return of_run(name, execute(self.program, setting.weights, prepared, setting.precision, "all", setting.tokens))
 
 
 def same(one: Array, other: Array | None) -> bool:
@@ -107,12 +103,17 @@ def same(one: Array, other: Array | None) -> bool:
 
 
 def source(given: Any, dtype: str | None, engine: str, progress: Progress = silent) -> Source:
-    """What was given as a source. dtype: of a model's run, float32 if None; of a dump, None to see it. Raises InputError."""
+    """What was given as a source. Raises InputError.
+
+    dtype: of a model's run, float32 if None; of a dump, or None to see it from its numbers.
+    """
     if dtype is not None:
         precision(dtype)
     if isinstance(given, Run):
         if dtype is not None and dtype != given.dtype:
-            raise InputError(f"the run was made in {given.dtype}; leave dtype out, or give the model instead of the run")
+            raise InputError(
+                f"the run was made in {given.dtype}; leave dtype out, or give the model instead of the run"
+            )
         return FromRun(given, f"run of {given.program.name}")
     if isinstance(given, Model):
         return FromModel(given, dtype or "float32", engine, progress)
@@ -122,7 +123,9 @@ def source(given: Any, dtype: str | None, engine: str, progress: Progress = sile
         return Dump("the arrays", {str(key): np.asarray(array) for key, array in given.items()}, dtype)
     if isinstance(given, str | Path):
         return named(given, dtype, engine, progress)
-    raise InputError(f"cannot compare a {type(given).__name__}; give a model, its name, a run, a path or arrays by name")
+    raise InputError(
+        f"cannot compare a {type(given).__name__}; give a model, its name, a run, a path or arrays by name"
+    )
 
 
 def named(given: str | Path, dtype: str | None, engine: str, progress: Progress) -> Source:
@@ -151,7 +154,9 @@ class State:
     def dump(self, program: Program) -> Dump:
         """The state as arrays, read with the sizes of the program it is compared with. Raises InputError."""
         if program.name != "gpt2":
-            raise InputError(f"{self.path.name} is a debug state of llm.c's GPT-2; compare it with a gpt2, not {program.name}")
+            raise InputError(
+                f"{self.path.name} is a debug state of llm.c's GPT-2; compare it with a gpt2, not {program.name}"
+            )
         config = self.model.config if self.model and isinstance(self.model.config, gpt2.Config) else None
         state = llmc_state.read_state(self.path, config)
         arrays: dict[str, Array] = {"tokens": state.tokens, "targets": state.targets, "logits": state.logits}

@@ -19,7 +19,7 @@ from byhand.program import Program, Step
 
 Array = np.ndarray[Any, Any]
 Changed = tuple[Step, Operands]
-MANY = 32  # heads, of which all pairs are tried
+MANY = 16  # heads, of which all pairs are tried
 EPS = (1e-5, 1e-6, 1e-12, 1e-8, 1e-3, 0.0)
 THETAS = (10_000.0, 500_000.0, 1_000_000.0)
 SCALINGS = (Scaling(), Scaling(factor=32.0))
@@ -76,8 +76,9 @@ def operand(name: str, make: Callable[[Array], Array]) -> Callable[[Step, Operan
 
 
 def activations(program: Program) -> Iterator[Variant]:
+    gelu = any(step.operator.name.startswith("gelu") for step in program)
     for name, operator in ACTIVATIONS.items():
-        kind = "GELU form" if name.startswith("gelu") else "activation"
+        kind = "GELU form" if gelu and name.startswith("gelu") else "activation"
         yield Variant(kind, f"activation={name!r}", only(set(ACTIVATIONS), other_operator(operator)))
 
 
@@ -156,7 +157,7 @@ def positions(program: Program) -> Iterator[Variant]:
         yield Variant("positions", f"positions from {offset} on", only({"lookup"}, change))
 
 
-# --- how a weight may have been read -----------------------------------------------------------------------------------
+# --- how a weight may have been read ----------------------------------------------------------------------------------
 
 
 def matrix(axes: str) -> tuple[str, str] | None:
@@ -199,7 +200,10 @@ def in_order(axis: int, order: Array) -> Callable[[Array], Array]:
 
 
 class Rearranged(NamedTuple):
-    """A way a weight may have been read by mistake. bias: whether the bias of the same heads may go with it."""
+    """A way a weight may have been read by mistake.
+
+    said: in words, {} for the weight; bias: whether the bias of the same heads may go with it.
+    """
 
     kind: str
     said: str
@@ -210,10 +214,10 @@ class Rearranged(NamedTuple):
 def rearrangements(array: Array, axes: str, groups: int) -> Iterator[Rearranged]:
     """The ways a weight may have been read by mistake. groups: key/value heads."""
     if square(array, axes):
-        yield Rearranged("transposed matrix", "transposed", partial(turned, axes=axes))
+        yield Rearranged("transposed matrix", "{} transposed", partial(turned, axes=axes))
     if axes.endswith("K") and array.shape[-1] % 2 == 0 and array.shape[-1] > 2:
-        yield Rearranged("rotary layout", "with features moved from pairs to halves", halves_of_pairs, True)
-        yield Rearranged("rotary layout", "with features moved from halves to pairs", pairs_of_halves, True)
+        yield Rearranged("rotary layout", "features of {} moved from pairs to halves", halves_of_pairs, True)
+        yield Rearranged("rotary layout", "features of {} moved from halves to pairs", pairs_of_halves, True)
     for letter in "HG":
         if letter in axes:
             yield from other_heads(array.shape[axes.index(letter)], axes.index(letter) - len(axes), groups)
@@ -224,10 +228,10 @@ def other_heads(heads: int, axis: int, groups: int) -> Iterator[Rearranged]:
     if 1 < groups < heads:
         by_group = np.arange(heads).reshape(groups, -1).T.ravel()
         for order in (by_group, np.argsort(by_group)):
-            yield Rearranged("grouping", "with heads in the order of h % G", in_order(axis, order), True)
+            yield Rearranged("grouping", "heads of {} in the order of h % G", in_order(axis, order), True)
     for i in range(min(heads, MANY)):
         for j in range(i):
-            yield Rearranged("swapped heads", f"with heads {j} and {i} swapped", swapped(axis, j, i), True)
+            yield Rearranged("swapped heads", f"heads {j} and {i} of {{}} swapped", swapped(axis, j, i), True)
 
 
 def weights(step: Step, program: Program, look: Callable[[str], Array | None]) -> Iterator[Variant]:
@@ -236,9 +240,9 @@ def weights(step: Step, program: Program, look: Callable[[str], Array | None]) -
         if address not in program.weights or (array := look(address)) is None:
             continue
         for each in rearrangements(array, program.weights[address], program.sizes["G"]):
-            yield Variant(each.kind, f"{address} {each.said}", partial(read_as, step.address, (name,), each.make))
+            yield Variant(each.kind, each.said.format(address), partial(read_as, step.address, (name,), each.make))
             if each.bias and name == "weight" and "bias" in step.names and step.operator.name == "to_heads":
-                said = f"{address} and its bias {each.said}"
+                said = each.said.format(f"{address} and its bias")
                 yield Variant(each.kind, said, partial(read_as, step.address, (name, "bias"), each.make))
 
 

@@ -9,14 +9,14 @@ for which it is not is where the two part.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from byhand.compare.rounding import UNITS, Bounded
-from byhand.compare.segment import Variant, predicted
+from byhand.compare.segment import Variant, predicted, shake
 from byhand.compare.side import KINDS, Side
 from byhand.errors import InputError
 from byhand.program import Program, Step
@@ -25,6 +25,7 @@ from byhand.shapes import Index
 Array = np.ndarray[Any, Any]
 SAME, ROUNDING, FOLLOWS, DIFFERS, SKIPPED = "same", "rounding", "follows", "differs", "skipped"
 LENGTHS = {"V": "vocabulary", "P": "positions", "Y": "segment types"}  # tables whose first rows can be compared
+NEAR = 16.0  # times the usual bound
 HIDDEN = -1e4  # what other programs hide with is below this; here it is -inf
 
 
@@ -52,7 +53,8 @@ class Checked:
     before it differs), differs (the step itself, its weights or an input), skipped (one side does not have it).
     gap: between the two sides; beyond: how many times the allowed rounding the result is away from what the step gives
     in float64 for the same inputs, allowed: that rounding there; weight: the one read here that differs; of: the side
-    ("a" or "b") whose result is not the program's.
+    ("a" or "b") whose result is not the program's; through: the steps before it that a side does not show, so that they
+    are judged together with it.
     """
 
     address: str
@@ -64,6 +66,7 @@ class Checked:
     weight: str = ""
     of: str = ""
     why: str = ""
+    through: tuple[str, ...] = ()
 
 
 def gap(a: Array, b: Array, at: Array | None = None) -> Gap:
@@ -78,7 +81,7 @@ def gap(a: Array, b: Array, at: Array | None = None) -> Gap:
 
 
 def common(axes: str, a: Array, b: Array, address: str) -> tuple[Array, Array, str]:
-    """Two arrays cut to what both have of a table's rows, and what they differ in. Raises InputError for other sizes."""
+    """Two arrays cut to the rows both have of a table, and what they differ in. Raises InputError for other sizes."""
     if a.shape == b.shape:
         return a, b, ""
     if len(axes) != a.ndim or a.ndim != b.ndim:
@@ -100,11 +103,15 @@ def alike(a: Array, b: Array, unit: float) -> bool:
 
 @dataclass(eq=False)
 class Walk:
-    """The comparison of two sides along the program of `judge`, which must have all values and weights."""
+    """The comparison of two sides along the program of `judge`, which must have all values and weights.
+
+    usual: bounds that were worked out, by side and address.
+    """
 
     judge: Side
     other: Side
     program: Program
+    usual: dict[tuple[str, str], Array] = field(default_factory=dict)
 
     @cached_property
     def known(self) -> dict[str, frozenset[str]]:
@@ -165,6 +172,22 @@ class Walk:
         """What the program gives at an address for what this side read."""
         return predicted(self.segment(side, address), address, self.look(side, own), side.unit, variant)
 
+    def plainly(self, side: Side, address: str, variant: Variant) -> bool:
+        """Whether a change brings a value anywhere near: a quick look, before its rounding is worked out."""
+        key, got = (side.name, address), side.find(address)
+        assert got is not None
+        if key not in self.usual:
+            self.usual[key] = self.expected(side, address).bound
+        made = shake(self.segment(side, address), address, {}, self.look(side), variant, None)
+        wide, value, _ = common(self.program.axes(address), got.astype(np.float64), made, address)
+        bound = self.usual[key][tuple(map(slice, wide.shape))]
+        bound = bound.max(-1, keepdims=True) if bound.ndim else bound
+        with np.errstate(invalid="ignore"):
+            off = np.where(wide == value, 0, np.abs(wide - value))
+        return bool(
+            (self.seen(self.program.producer[address], np.nan_to_num(off, nan=np.inf), wide) <= NEAR * bound).all()
+        )
+
     def excess(
         self, side: Side, address: str, variant: Variant | None = None, own: bool = True
     ) -> tuple[Array, Array, Array]:
@@ -179,8 +202,7 @@ class Walk:
         with np.errstate(invalid="ignore"):
             off = np.where(wide == value, 0, np.abs(wide - value))
         off = np.where(np.isnan(wide) != np.isnan(value), np.inf, np.where(np.isnan(wide), 0, off))
-        if step.operator.name in ("scores", "mask"):
-            off = self.seen(step, off, wide)
+        off = self.seen(step, off, wide)
         return off / bound, bound, off
 
     def seen(self, step: Step, off: Array, got: Array) -> Array:
@@ -235,7 +257,8 @@ class Walk:
             found = Gap(found.index, found.a, found.b, found.count, found.size, also)
         own = bool(of or weight or (also and step.operator.name == "unembed"))
         state = DIFFERS if own else SAME if not found.count and not also else FOLLOWS if tainted else ROUNDING
-        return Checked(address, step.operator.name, state, found, worst, allowed, weight, of)
+        through = tuple(each.address for each in self.segment(self.other, address)[:-1])
+        return Checked(address, step.operator.name, state, found, worst, allowed, weight, of, through=through)
 
     def hidden(self, step: Step, a: Array, b: Array, visible: Array) -> Array:
         """Where both hide a score, each with its own number, or where it is going to be hidden."""

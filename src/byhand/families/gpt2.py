@@ -5,8 +5,7 @@ Radford et al. 2019, "Language Models are Unsupervised Multitask Learners".
 
 from dataclasses import dataclass
 
-from byhand.families.cache import joined, sight
-from byhand.families.readout import activation, predict
+from byhand.families.readout import activation, joined, predict, sight
 from byhand.operators import (
     add,
     from_heads,

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from byhand.families.cache import joined, sight
-from byhand.families.readout import predict
+from byhand.families.readout import joined, predict, sight
 from byhand.operators import add, from_heads, lookup, mask, mix, scores, softmax, to_heads, unembed
 from byhand.program import Program
 from byhand.shapes import split_evenly

@@ -6,8 +6,7 @@ Touvron et al. 2023, "Llama 2"; Llama Team 2024, "The Llama 3 Herd of Models".
 from dataclasses import dataclass, replace
 
 from byhand.errors import InputError
-from byhand.families.cache import joined, sight
-from byhand.families.readout import predict
+from byhand.families.readout import joined, predict, sight
 from byhand.operators import (
     add,
     from_heads,

@@ -10,8 +10,7 @@ from math import sqrt
 from typing import NamedTuple
 
 from byhand.errors import InputError
-from byhand.families.cache import joined, sight
-from byhand.families.readout import predict
+from byhand.families.readout import joined, predict, sight
 from byhand.operators import (
     add,
     from_heads,

@@ -13,7 +13,7 @@ blocks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -201,7 +201,8 @@ def together(parts: list[Array], axis: int) -> Array:
 def pieces(row: Row, look: Callable[[str], Array], program: Program) -> Iterator[Array]:
     """The file's array in parts that follow one another in the file, a block at a time, so that few are in memory."""
     for block in row.blocks:
-        yield joined(Row(row.name, Stored(row.stored.axes.removeprefix("L "), ()), (block,)), look, program)
+        one = replace(row.stored, axes=row.stored.axes.removeprefix("L "))
+        yield joined(Row(row.name, one, (block,)), look, program)
 
 
 def placed(row: Row, look: Callable[[str], Array], program: Program, address: str) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 from byhand.errors import InputError
 from byhand.shapes import whole
 from byhand.tokenizer.base import Ends, Ids
-from byhand.tokenizer.reading import read, read_json
+from byhand.tokenizer.reading import read, read_json, vocabulary
 
 CONFIG, MAP, GENERATION = "tokenizer_config.json", "special_tokens_map.json", "generation_config.json"
+ADDED = "added_tokens.json"
+SPECIAL = re.compile(r"[<\[].*[>\]]", re.DOTALL)  # how every project writes the tokens that are no text
 STOPS = ("<|endoftext|>", "</s>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>")
 BEGINS = ("<s>", "<|begin_of_text|>")
 
@@ -29,7 +32,9 @@ class Configs:
     @classmethod
     def beside(cls, folder: Path) -> Configs:
         """Raises InputError for a file that cannot be read."""
-        return cls({name: read(folder / name) for name in (CONFIG, MAP, GENERATION) if (folder / name).is_file()})
+        return cls(
+            {name: read(folder / name) for name in (CONFIG, MAP, GENERATION, ADDED) if (folder / name).is_file()}
+        )
 
     @staticmethod
     def mapping(name: str, data: bytes) -> Mapping[str, Any]:
@@ -41,6 +46,10 @@ class Configs:
     def get(self, key: str) -> Any:
         """A setting of tokenizer_config.json, or of the older special_tokens_map.json."""
         return next((self.read[name][key] for name in (CONFIG, MAP) if key in self.read.get(name, {})), None)
+
+    def more_tokens(self) -> dict[str, int]:
+        """The tokens that added_tokens.json adds to the vocabulary. Raises InputError."""
+        return vocabulary(self.read[ADDED], ADDED) if self.read.get(ADDED) else {}
 
     def flag(self, key: str) -> bool | None:
         found = self.get(key)

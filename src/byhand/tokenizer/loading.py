@@ -13,11 +13,13 @@ from byhand.tokenizer.alphabet import BYTES
 from byhand.tokenizer.base import Ends, Tokenizer
 from byhand.tokenizer.characters import Characters, alphabet_of, read_meta
 from byhand.tokenizer.document import Document, byte_level, guarded, word_pieces
-from byhand.tokenizer.ends import Configs, template, template_ends
+from byhand.tokenizer.ends import ADDED, SPECIAL, Configs, template, template_ends
 from byhand.tokenizer.llmc import MAGIC, read_llmc
 from byhand.tokenizer.ranks import read_ranks
 from byhand.tokenizer.reading import read, read_json, read_text, vocabulary
+from byhand.tokenizer.scored import ScoredTokenizer
 from byhand.tokenizer.sentencepiece import read_llama2c, read_sentencepiece
+from byhand.tokenizer.steps import MARK
 
 # The files of a folder that are looked for, the one that says most first, and what must lie beside it.
 FOUND = (
@@ -63,7 +65,7 @@ def of_file(path: Path) -> Tokenizer:
     if data[:1] == b"\x80":
         return read_meta(data, str(path))
     if data[:1] == b"\n":  # the key of SentencePiece's first piece; a text would have to begin with an empty line
-        return with_ends(read_sentencepiece(data, str(path)), configs)
+        return with_ends(read_sentencepiece(data, str(path), configs.more_tokens()), configs)
     if b"\0" in data[:4]:
         return read_llama2c(data, str(path))
     return of_lines(data, path, configs)
@@ -97,7 +99,11 @@ def of_document(found: Mapping[str, Any], data: bytes, path: Path, configs: Conf
 
 def id_of(made: Tokenizer) -> Callable[[str], int | None]:
     """The id of a token by its name, special ones first."""
-    others = made.document["model"]["vocab"] if isinstance(made, Document) else {}
+    others: Mapping[str, int] = {}
+    if isinstance(made, Document):
+        others = {**made.document["model"]["vocab"], **{each.content: each.id for each in made.added}}
+    elif isinstance(made, ScoredTokenizer):
+        others = {text.replace(MARK, " "): token for text, token in made.places.items()}
     return lambda name: made.special.get(name, others.get(name))
 
 
@@ -107,12 +113,13 @@ def with_ends(made: Tokenizer, configs: Configs, default: Ends | None = None) ->
     ends = configs.ends(id_of(made), default)
     made.begin, made.end, made.stops = ends.begin, ends.end, ends.stops
     made.files |= configs.files
+    missing = next((name for name in configs.more_tokens() if id_of(made)(name) is None), None)
+    if missing is not None:
+        raise InputError(f"{ADDED} adds {missing!r:.40}, which byhand does not read here; give a tokenizer.json")
     return made
 
 
 # --- a vocabulary and its merges --------------------------------------------------------------------------------
-
-SPECIAL = re.compile(r"[<\[].*[>\]]", re.DOTALL)  # how every project writes the tokens that are no text
 
 
 def with_merges(vocab_path: Path, merges_path: Path, configs: Configs) -> Tokenizer:
@@ -123,9 +130,11 @@ def with_merges(vocab_path: Path, merges_path: Path, configs: Configs) -> Tokeni
     files = {path.name: read(path) for path in (vocab_path, merges_path)}
     vocab = vocabulary(read_json(files[vocab_path.name], str(vocab_path)), str(vocab_path))
     merges = read_merges(files[merges_path.name], str(merges_path))
-    document = byte_level(vocab, merges)
+    more = configs.more_tokens()
+    document = byte_level(vocabulary({**vocab, **more}, f"{vocab_path} with {ADDED}"), merges)
     for each in document["added_tokens"]:
-        if not SPECIAL.fullmatch(each["content"]):
+        each["special"] = bool(SPECIAL.fullmatch(each["content"]))
+        if not each["special"] and each["content"] not in more:
             raise InputError(f"{merges_path} has no merge that makes {each['content']!r:.60} of {vocab_path.name}")
     lacking = next((letter for letter in BYTES if letter not in vocab), None)
     if lacking is not None:

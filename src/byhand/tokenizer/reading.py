@@ -38,8 +38,8 @@ def read_json(data: bytes, where: str) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for i, name in enumerate(names) if name in set(names[:i]))
+            seen: set[str] = set()
+            twice = next(name for name, _ in pairs if name in seen or seen.add(name))
             raise InputError(f"{where} names {twice!r:.60} twice; one of the two is wrong")
         return found
 

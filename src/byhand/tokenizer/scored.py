@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from itertools import groupby
 from math import isfinite
 from typing import Any
@@ -90,10 +91,7 @@ class ScoredTokenizer(Tokenizer):
 
     def runs(self, text: str, special: bool) -> Iterator[tuple[str, int | None]]:
         """What is merged, with None, and special tokens and pieces the user defined, with their ids."""
-        users = [each.text for each in self.listed if each.type is Type.USER]
-        found = (
-            re.compile("(" + "|".join(map(re.escape, sorted(users, key=len, reverse=True))) + ")") if users else None
-        )
+        found = self.users
         for part, token in self.parts(text, special):
             if token is not None:
                 yield part, token
@@ -102,6 +100,12 @@ class ScoredTokenizer(Tokenizer):
             for place, run in enumerate(found.split(written) if found else [written]):
                 if run:
                     yield run, self.places[run] if place % 2 else None
+
+    @cached_property
+    def users(self) -> re.Pattern[str] | None:
+        """What finds the pieces that the user defined, the longest first; None when there are none."""
+        users = sorted((each.text for each in self.listed if each.type is Type.USER), key=len, reverse=True)
+        return re.compile("(" + "|".join(map(re.escape, users)) + ")") if users else None
 
     def spaced(self, text: str) -> str:
         return (MARK if self.prefix and text else "") + text.replace(" ", MARK)

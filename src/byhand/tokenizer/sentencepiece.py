@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import starmap
 from struct import pack, unpack_from
 
 from byhand.errors import InputError
 from byhand.tokenizer.base import Ends
+from byhand.tokenizer.ends import ADDED, SPECIAL
 from byhand.tokenizer.pieces import named_byte
 from byhand.tokenizer.scored import Scored, ScoredTokenizer, Type
 from byhand.tokenizer.steps import MARK
@@ -22,8 +23,11 @@ MODEL_TYPE, SUFFIX, FALLBACK, UNKNOWN_ID, BEGIN_ID, END_ID = 3, 24, 35, 40, 41, 
 NAME, TABLE, PREFIX, SQUEEZE, ESCAPE = 1, 2, 3, 4, 5
 
 
-def read_sentencepiece(data: bytes, where: str) -> ScoredTokenizer:
-    """A tokenizer.model of BPE with unchanged text, as Llama 2 has it. Raises InputError for any other."""
+def read_sentencepiece(data: bytes, where: str, more: Mapping[str, int]) -> ScoredTokenizer:
+    """A tokenizer.model of BPE with unchanged text, as Llama 2 has it; more: tokens that are added to it, with ids.
+
+    Raises InputError for any other.
+    """
     pieces: list[Scored] = []
     settings: dict[int, dict[int, Value]] = {TRAINER: {}, NORMALIZER: {}}
     for field, value in fields(data, where):
@@ -34,11 +38,12 @@ def read_sentencepiece(data: bytes, where: str) -> ScoredTokenizer:
     trainer, normalizer = settings[TRAINER], settings[NORMALIZER]
     if not pieces:
         raise InputError(f"{where} is no SentencePiece model: it has no pieces")
+    pieces += added_pieces(more, pieces, where)
     refuse_others(trainer, normalizer, pieces, where)
-    begin, end = (signed(trainer.get(field, default)) for field, default in ((BEGIN_ID, 1), (END_ID, 2)))
+    begin, end = (as_id(trainer.get(field, default)) for field, default in ((BEGIN_ID, 1), (END_ID, 2)))
     stops = (end,) if 0 <= end < len(pieces) else ()
     ends = Ends((begin,) if 0 <= begin < len(pieces) else (), (), stops)
-    unknown = signed(trainer.get(UNKNOWN_ID, 0))
+    unknown = as_id(trainer.get(UNKNOWN_ID, 0))
     files = {"tokenizer.model": data}
     return ScoredTokenizer(pieces, unknown, bool(normalizer.get(PREFIX, 1)), ends, files, where)
 
@@ -57,6 +62,16 @@ def refuse_others(trainer: dict[int, Value], normalizer: dict[int, Value], piece
     for what, found in odd.items():
         if found:
             raise InputError(f"{where} {what}, which byhand does not read; give its tokenizer.json instead")
+
+
+def added_pieces(more: Mapping[str, int], pieces: Sequence[Scored], where: str) -> list[Scored]:
+    """The tokens of added_tokens.json that are no pieces yet. Raises InputError for ids that leave a gap."""
+    known = {each.text for each in pieces}
+    added = sorted(((token, name) for name, token in more.items() if name not in known), key=lambda each: each[0])
+    if [token for token, _ in added] != [*range(len(pieces), len(pieces) + len(added))]:
+        raise InputError(f"{ADDED} must give its tokens the ids from {len(pieces)} on, which follow those of {where}")
+    types = (Type.CONTROL if SPECIAL.fullmatch(name) else Type.USER for _, name in added)
+    return [Scored(name.replace(" ", MARK), 0.0, each) for (_, name), each in zip(added, types, strict=True)]
 
 
 def unused_made(pieces: list[Scored]) -> bool:
@@ -129,10 +144,9 @@ def message(value: Value, where: str) -> bytes:
     return value
 
 
-def signed(value: Value) -> int:
-    """A whole number that may be negative, which protobuf writes as a large one."""
-    number = int(value) if isinstance(value, int) else -1
-    return number - (1 << 64) if number >> 63 else number
+def as_id(value: Value) -> int:
+    """A field as a token's id; protobuf writes -1, for no token, as a number larger than any id."""
+    return value if isinstance(value, int) else -1
 
 
 def write_sentencepiece(pieces: Sequence[Scored], unknown: int, prefix: bool, ends: Ends) -> bytes:
