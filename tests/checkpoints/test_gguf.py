@@ -218,6 +218,10 @@ def test_the_tokenizer_goes_along(tmp_path):
 def test_a_tokenizer_with_fewer_tokens_than_rows_is_filled_up(tmp_path):
     path = written(tmp_path / "a.gguf", parts(replace(GPT2, vocabulary=128), tokenizer=characters()))
     assert len(list(gguf.opened(path).keys["tokenizer.ggml.tokens"])) == 128
+    again = gguf.read(path).tokenizer
+    assert list(again.encode("Hi you")) == characters().encode("Hi you")
+    with pytest.raises(InputError, match="96 tokens, but a table of 64 rows"):
+        written(path, parts(replace(GPT2, vocabulary=64), tokenizer=characters()))
 
 
 def test_a_tokenizer_of_another_way_is_left_out_and_said(tmp_path):

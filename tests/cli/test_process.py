@@ -11,7 +11,25 @@ import time
 import pytest
 
 import byhand as package
-from byhand.cli import app, explain, generate, models, pseudocode, run, starting, tour, trace
+from byhand.cli import (
+    app,
+    compare,
+    convert,
+    explain,
+    generate,
+    inspect,
+    models,
+    pseudocode,
+    pull,
+    run,
+    starting,
+    tokenize,
+    tour,
+    trace,
+    waiting,
+)
+
+from ..provisions import provide
 
 MODULES = {
     "tour": tour,
@@ -21,8 +39,19 @@ MODULES = {
     "trace": trace,
     "explain": explain,
     "pseudocode": pseudocode,
+    "compare": compare,
+    "inspect": inspect,
+    "convert": convert,
+    "tokenize": tokenize,
+    "pull": pull,
 }
-EXAMPLES = [example for module in MODULES.values() for example in module.EXAMPLES]
+NEEDS_MORE = ("pull", "--with transformers")  # a network, another library
+EXAMPLES = [
+    example
+    for module in MODULES.values()
+    for example in module.EXAMPLES
+    if not any(words in example for words in NEEDS_MORE)
+]
 BYHAND = (sys.executable, "-m", "byhand.cli")
 
 
@@ -49,14 +78,18 @@ def test_without_words_it_says_what_there_is(byhand):
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_examples_work(byhand, monkeypatch, tmp_path, example):
     words = shlex.split(example)
-    monkeypatch.chdir(tmp_path)
-    answer = byhand(*words)
-    assert answer.out and not answer.err
-    if "--markdown" not in words:
-        (tmp_path / "again").mkdir()
-        monkeypatch.chdir(tmp_path / "again")
-        assert byhand(*words, "--json").data
-    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["head.npz"] * 2 * ("--out" in words)
+    code = 1 if "--edit-b" in words or "--compare" in words else 0  # they differ, as they should
+    for again in (False, True):
+        folder = tmp_path / str(again)
+        before = provide(folder)
+        monkeypatch.chdir(folder)
+        if not again:
+            answer = byhand(*words, code=code)
+            assert answer.out and not answer.err
+        elif "--markdown" not in words:
+            assert byhand(*words, "--json", code=code).data
+        made = {path.name for path in folder.iterdir()} - before
+        assert len(made) == (("--out" in words) or words[0] == "convert") * (not again or "--markdown" not in words)
 
 
 def test_the_version(byhand):

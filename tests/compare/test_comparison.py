@@ -133,7 +133,7 @@ def test_wrong_settings():
     with pytest.raises(byhand.InputError, match="no dtype 'float8'"):
         compare(model, model, dtype="float8")
     with pytest.raises(byhand.InputError, match="no engine 'warp'"):
-        compare(model, model, engine_b="warp")
+        compare(model, model, engine=("reference", "warp"))
     with pytest.raises(byhand.InputError, match="leave dtype out"):
         compare(model.run(IDS), model, dtype="float64")
     with pytest.raises(byhand.InputError, match="neither side has a tokenizer"):

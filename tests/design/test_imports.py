@@ -43,6 +43,7 @@ LAYERS = [
     "gradients",
     "run",
     "pseudocode",
+    "growing",
     "decoding",
     "sampling",
     "generate",

@@ -17,10 +17,7 @@ from xllamacpp import xllamacpp
 
 from .harness import Array
 
-package = pytest.importorskip(
-    "xllamacpp.xllamacpp", reason="llama.cpp is not here; it comes with the package xllamacpp"
-)
-lib = ctypes.CDLL(package.__file__)
+lib = ctypes.CDLL(xllamacpp.__file__)
 
 KINDS = {"f16": 1, "q4_0": 2, "q8_0": 8, "bf16": 30}
 FLOAT32 = 0

@@ -70,7 +70,7 @@ DOCUMENTS = {
         normalizer={"type": "Lowercase"},
     ),
     "unknown": without("Ãé", unk_token="!"),
-    "unknown, one for all": without("Ãğ", unk_token="!", fuse_unk=True),
+    "unknown, one for all": without("Ã©", unk_token="!", fuse_unk=True),
     "llama 2": llama2(),
     "llama 2, newer": llama2(normalizer=None, pre_tokenizer={**MARKS, "split": False}),
     "llama 2, always": llama2(normalizer=None, pre_tokenizer={**MARKS, "prepend_scheme": "always"}),

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from byhand.errors import InputError
 from byhand.tokenizer import PRINTABLE, Characters, check, difference, from_gguf, load, to_gguf
 from byhand.tokenizer.alphabet import BYTES, GPT2, LETTERS, LLAMA3, split
+from byhand.tokenizer.comparing import starts
 from byhand.tokenizer.merging import NEVER, merged, merges
 
 from . import made
@@ -242,6 +243,25 @@ def test_gguf_fields_there_and_back(name, tmp_path):
     assert to_gguf(again) == to_gguf(tokenizer)
 
 
+def test_gguf_begins_and_stops(tmp_path):
+    fields = to_gguf(load(made.FORMS["llama2 tokenizer.model"](tmp_path / "llama")))
+    unsaid = {key: value for key, value in fields.items() if not key.endswith("add_bos_token")}
+    assert from_gguf(unsaid).begin == (1,)
+    assert from_gguf({**fields, "tokenizer.ggml.add_bos_token": False}).begin == ()
+    vocab, merges = made.two_files()
+    two = made.put(tmp_path / "gpt2", vocab__json=vocab, merges__txt=merges, generation_config__json=STOPS)
+    fields = to_gguf(load(two))
+    assert (fields["tokenizer.ggml.eos_token_id"], fields["tokenizer.ggml.eot_token_id"]) == (7, 9)
+
+
+STOPS = json.dumps({"eos_token_id": [7, 9]})
+
+
+def test_a_begin_token_can_be_switched_off(tmp_path):
+    folder = made.put(made.FORMS["llama2 tokenizer.model"](tmp_path), tokenizer_config__json='{"add_bos_token": false}')
+    assert load(folder).begin == ()
+
+
 def test_a_tokenizer_json_of_llama_2_has_scores_by_the_order_of_its_merges(tmp_path):
     scores = load(made.FORMS["llama2 tokenizer.model"](tmp_path / "from"))
     made.put(tmp_path / "to", tokenizer__json=scores.files_to_write()["tokenizer.json"])
@@ -281,3 +301,18 @@ def test_where_two_tokenizers_part(tmp_path):
     assert one.decode(found.first) == other.decode(found.second) == "345 b"
     assert difference(other, one, "é a12345 b").position == 5
     assert difference(one, other, "é a") is None
+
+
+@pytest.mark.parametrize("name", made.ENCODING)
+def test_where_tokens_start(name, tmp_path):
+    tokenizer = load(made.FORMS[name](tmp_path))
+    places = starts(tokenizer, "é🙂 the")
+    assert len(places) == len(tokenizer.encode("é🙂 the")) and places == sorted(places)
+    assert places[0] == 0 and places[-1] in (2, 3, 4, 5)  # inside or before " the"
+    if name.startswith("llama2"):
+        assert starts(tokenizer, "q the")[-1] == 1
+
+
+def test_bert_is_lower_case_unless_its_settings_say_otherwise(tmp_path):
+    lower, cased = (load(made.FORMS[name](tmp_path / name)) for name in ("bert vocab.txt", "bert cased"))
+    assert lower.encode("THE Don") == lower.encode("the don") and cased.encode("THE Don") != cased.encode("the don")

@@ -8,12 +8,10 @@ too has types of its own.
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-from inspect import signature
 from pathlib import Path
 from types import ModuleType
 
+from byhand.checkpoints import gguf, hugging_face, llama2c, llmc, meta, nanogpt, openai, own
 from byhand.checkpoints.casting import DTYPES, cast
 from byhand.checkpoints.record import Checkpoint, Doubt, Finding, Parts, Progress, silent
 from byhand.checkpoints.saving import beside
@@ -35,9 +33,8 @@ __all__ = [
 ]
 
 # In the order in which a path is held against them: those that cannot be mistaken for another first.
-MODULES = ("own", "gguf", "llmc", "openai", "meta", "nanogpt", "hugging_face", "llama2c")
-FOUND = [import_module(f"{__name__}.{name}") for name in MODULES if find_spec(f"{__name__}.{name}")]
-FORMATS: dict[str, ModuleType] = {module.NAME: module for module in FOUND}
+MODULES = (own, gguf, llmc, openai, meta, nanogpt, hugging_face, llama2c)
+FORMATS: dict[str, ModuleType] = {module.NAME: module for module in MODULES}
 
 
 def recognise(path: Path) -> ModuleType:
@@ -77,12 +74,12 @@ def save(
         what = "is read only" if format in FORMATS else "is unknown"
         raise InputError(f"format {format!r:.40} {what}; byhand writes {', '.join(writable())}")
     write = FORMATS[format].write
-    own = "dtype" in signature(write).parameters
-    if dtype is not None and dtype not in DTYPES and not own:
+    has_own_types = "dtype" in write.__annotations__
+    if dtype is not None and dtype not in DTYPES and not has_own_types:
         raise InputError(f"dtype {dtype!r:.40} is none that {format} can hold; use one of {', '.join(DTYPES)}")
     path = Path(path)
     with beside(path, force) as new:
-        if own:
+        if has_own_types:
             write(parts, new, progress, dtype)
         else:
             write(cast(parts, dtype) if dtype else parts, new, progress)

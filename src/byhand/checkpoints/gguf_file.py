@@ -103,8 +103,11 @@ class Cursor:
 
 def is_gguf(path: Path) -> bool:
     """Whether a file begins as a GGUF file does."""
-    with path.open("rb") as file:
-        return file.read(4) == MAGIC
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == MAGIC
+    except OSError:  # whoever reads it says so
+        return False
 
 
 def opened(path: Path) -> File:

@@ -187,7 +187,10 @@ def tokenizer(parts: Parts) -> dict[str, Any]:
     if parts.tokenizer is None:
         return {f"{KEY}model": NO_TOKENIZER}
     fields = dict(tokenizers.to_gguf(parts.tokenizer))
-    missing = range(len(fields[f"{KEY}tokens"]), parts.config.vocabulary)
+    count, rows = len(fields[f"{KEY}tokens"]), parts.config.vocabulary
+    if count > rows:
+        raise InputError(f"{parts.name} has a tokenizer of {count:,} tokens, but a table of {rows:,} rows")
+    missing = range(count, rows)
     for name, values in (
         ("tokens", [f"[PAD{token}]" for token in missing]),
         ("token_type", [UNUSED] * len(missing)),

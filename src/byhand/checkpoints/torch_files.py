@@ -290,8 +290,8 @@ class Resolver:
         dtype = tensor.storage.dtype
         if length != tensor.storage.count * dtype.itemsize:
             raise InputError(
-                f"{self.mapped.path}: storage {tensor.storage.key!r:.40} has {length} bytes, but {tensor.storage.count} "
-                f"{dtype} need {tensor.storage.count * dtype.itemsize}; it is damaged"
+                f"{self.mapped.path}: storage {tensor.storage.key!r:.40} has {length} bytes, but its "
+                f"{tensor.storage.count} {dtype} need {tensor.storage.count * dtype.itemsize}; it is damaged"
             )
         steps = tuple(stride * dtype.itemsize for stride in tensor.strides)
         if not prod(tensor.shape):

@@ -69,8 +69,7 @@ def command(asked: Asked) -> None:
             text,
             dtype=asked.dtype,
             dtype_b=dtype_b,
-            engine=asked.engine,
-            engine_b=asked.engine_b,
+            engine=(asked.engine, asked.engine_b or asked.engine),
             progress=tick,
             source=asked.source,
         )

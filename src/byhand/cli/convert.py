@@ -16,7 +16,7 @@ from byhand.memory import size
 
 EXAMPLES = (
     "convert gpt2_124M.bin gpt2-folder --format hf",
-    "convert Meta-Llama-3-8B llama.gguf --format gguf --dtype q8_0",
+    "convert llama/ llama-q8_0.gguf --format gguf --dtype q8_0",
     "convert aab-gpt2 aab-folder --format hf",
 )
 

@@ -21,7 +21,7 @@ from byhand.families import FAMILIES
 from byhand.hub import find, looks_like_name
 from byhand.weights import given
 
-EXAMPLES = ("inspect gpt2/", "inspect gpt2_124M.bin --names", "inspect stories15M.gguf --json")
+EXAMPLES = ("inspect gpt2/", "inspect gpt2_124M.bin --names", "inspect llama.gguf", "inspect tokenizer.json")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,8 +26,7 @@ def compare(
     *,
     dtype: str | None = None,
     dtype_b: str | None = None,
-    engine: str = "reference",
-    engine_b: str | None = None,
+    engine: str | tuple[str, str] = "reference",
     progress: Progress = silent,
     **given: Any,
 ) -> Comparison:
@@ -35,20 +34,19 @@ def compare(
     arrays by name, an llm.c debug state. One of them must be a model or a run, which says what the steps are.
 
     text: what both are run on, a text or token ids, where neither has tokens of its own; None for a few fixed ids.
-    dtype, engine: of A, and of B where dtype_b and engine_b are None; for a dump, the precision it was computed in,
-    which is otherwise seen from its numbers. given: other inputs, such as source=, segments=, mask=, targets=.
+    dtype: of A, and of B where dtype_b is None; for a dump, the precision it was computed in, which is otherwise seen
+    from its numbers. engine: of both, or a pair. given: other inputs, such as source=, segments=, mask=, targets=.
     Raises InputError for models of different families or sizes, ShapeError, AddressError, MemoryRefused, NotANumber.
     """
-    sources = (
-        source(a, dtype, engine, progress),
-        source(b, dtype_b or other_dtype(b, dtype), engine_b or engine, progress),
-    )
+    engines = (engine, engine) if isinstance(engine, str) else engine
+    dtypes = (dtype, dtype_b or other_dtype(b, dtype))
+    sources: Any = [source(*each, progress) for each in zip((a, b), dtypes, engines, strict=True)]
     judge = 0 if sources[0].program is not None else 1
     if sources[judge].program is None:
         raise InputError(
             f"neither {sources[0].name} nor {sources[1].name} says what its steps are; give a model as one"
         )
-    sources = tuple(fitted(each, sources[judge]) for each in sources)  # type: ignore[assignment]
+    sources = [fitted(each, sources[judge]) for each in sources]
     texts = agreed(sources, judge, text, given)
     sides = tuple(each.side(name, texts.inputs, texts.program) for each, name in zip(sources, "AB", strict=True))
     return walked(sides, judge, texts, (sources[0].name, sources[1].name), progress)

@@ -250,15 +250,23 @@ class Walk:
             if beyond[place] > worst:
                 worst, at, allowed = float(beyond[place]), off, float(bound[place])
                 of = name if worst > 1 else ""
+        at = self.moved(address) if weight else at
         visible = self.visible(step)
         shown_b = b if visible is None else np.where(self.hidden(step, a, b, visible), a.astype(np.float64), b)
-        found = gap(a, shown_b, at if of else None)
+        found = gap(a, shown_b, at if of or weight else None)
         if also:
             found = Gap(found.index, found.a, found.b, found.count, found.size, also)
         own = bool(of or weight or (also and step.operator.name == "unembed"))
         state = DIFFERS if own else SAME if not found.count and not also else FOLLOWS if tainted else ROUNDING
         through = tuple(each.address for each in self.segment(self.other, address)[:-1])
         return Checked(address, step.operator.name, state, found, worst, allowed, weight, of, through=through)
+
+    def moved(self, address: str) -> Array | None:
+        """How far the other side's own weights move its value, on its own inputs; None where they do not."""
+        axes = self.program.axes(address)
+        mine, theirs = (self.expected(self.other, address, own=own).value for own in (False, True))
+        mine, theirs, _ = common(axes, mine, theirs, address)
+        return np.abs(mine - theirs) if (mine != theirs).any() else None
 
     def hidden(self, step: Step, a: Array, b: Array, visible: Array) -> Array:
         """Where both hide a score, each with its own number, or where it is going to be hidden."""
