@@ -26,9 +26,11 @@ check: .venv/.dev
 parity: .parity/.parity
 	@.parity/bin/python -m pytest tests/parity $(ARGS)
 
-docs: .venv/.run
+docs: .venv/.dev
 	@.venv/bin/python -m byhand.operators.page > docs/operators.md.new
 	@mv docs/operators.md.new docs/operators.md
+	@.venv/bin/python -m tests.design.layout_page > docs/layout.md.new
+	@mv docs/layout.md.new docs/layout.md
 
 clean:
 	@rm -rf .venv .parity .pytest_cache .ruff_cache .hypothesis build dist

@@ -168,6 +168,29 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch, format, force):
     assert {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()} == kept
 
 
+def test_what_was_there_comes_back(tmp_path, monkeypatch):
+    """The old folder has been moved aside when the new one cannot be put in its place."""
+    PARTS.save(tmp_path / "m")
+    kept = (tmp_path / "m/byhand.json").read_bytes()
+
+    def broken(self, target):
+        raise OSError(errno.EIO, "the cable is out")
+
+    monkeypatch.setattr("pathlib.Path.replace", broken)
+    with (
+        pytest.raises(InputError, match="the cable is out; nothing was written"),
+        beside(tmp_path / "m", force=True) as new,
+    ):
+        new.mkdir()
+    assert (tmp_path / "m/byhand.json").read_bytes() == kept and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="neither a file nor a folder"):
+        checkpoints.read(tmp_path / "pipe")
+
+
 def test_too_little_room_is_seen_before_writing(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 100})())
     refused("needs [0-9,]+ bytes, but its disk has 100 free", tmp_path / "m")

@@ -158,6 +158,14 @@ def test_the_table_of_arrays(needed, tmp_path, good):
     assert needed in refused(tmp_path / "a.gguf", bad.bytes())
 
 
+def test_no_matrix_at_all(tmp_path, good):
+    flat = tuple(replace(each, dims=(32,), kind=0) for each in good.tables)
+    bad = replace(good, tables=flat, data=good.data + bytes(2**17)).with_key("tokenizer.ggml.model", string("none"))
+    assert "token_embd.weight has shape (32,)" in refused(
+        tmp_path / "a.gguf", bad.without_key("tokenizer.ggml.tokens").bytes()
+    )
+
+
 def test_many_blocks_in_name_only(tmp_path, good):
     """A program of so many blocks would take minutes to make."""
     bad = good.with_key("llama.block_count", scalar("u32", 2**31 - 1))

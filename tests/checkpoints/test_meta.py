@@ -8,11 +8,12 @@ import pytest
 
 import byhand
 from byhand import checkpoints
+from byhand.checkpoints import torch_files
 from byhand.checkpoints.jsons import Fields
 from byhand.checkpoints.meta import by_formula, context_of, scaling_of
 from byhand.errors import ByhandError
 from byhand.families import llama
-from byhand.layouts import joined, rows_for
+from byhand.layouts import joined, match, rows_for
 from byhand.layouts.meta import LLAMA
 
 from . import torch_writer
@@ -71,6 +72,16 @@ def test_the_rotary_permutation(tmp_path):
     assert np.abs(logits(hf) - logits(found)).max() < 1e-12
     mixed = byhand.make("llama", replace(found.config, rotary="halves"), found.weights)
     assert np.abs(logits(mixed) - logits(found)).max() > 1e-3
+
+
+def test_the_table_knows_both_orders(tmp_path):
+    """Meta's arrays in a program that turns halves: every query and key has its rows moved when it is asked for."""
+    found = checkpoints.read(meta(tmp_path / "m"))
+    other = replace(found.config, rotary="halves")
+    arrays = torch_files.read(tmp_path / "m/consolidated.00.pth")
+    moved = match(LLAMA, llama.program(other), arrays, "x", {}).weights
+    assert {at.rpartition(".")[0][-1] for at, each in moved.items() if not isinstance(each, np.ndarray)} == {"q", "k"}
+    assert np.abs(logits(byhand.make("llama", other, moved)) - logits(made())).max() < 1e-12
 
 
 def test_one_shard_is_mapped_and_several_are_joined_when_asked(tmp_path):

@@ -180,6 +180,10 @@ def test_shards_that_do_not_belong(tmp_path, index):
     refused(index(brain=other), f"holds brain, but .* lies in {other}|lacks brain")
     refused(index(brain=where["brain"], more=where["brain"]), "lacks more")
     index(more=where["brain"])
+    text = json.loads(path.read_text())
+    del text["weight_map"]["brain"]
+    path.write_text(json.dumps(text))
+    refused(path, "holds brain, but model.safetensors.index.json says that it lies nowhere")
     files[0].unlink()
     refused(path, f"lists {files[0].name}, which is not in")
 

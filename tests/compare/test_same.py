@@ -74,3 +74,26 @@ def test_the_precision_of_a_dump_is_seen_from_its_numbers():
     assert precision_of({"x": np.array([0.5, 1 / 3])}) == "float64"
     assert precision_of({"x": np.array([0.5, 1 / 3], np.float32).astype(np.float64)}) == "float32"
     assert precision_of({"x": np.array([1.0, 2.0], np.float32)}) == "float32"
+
+
+def nudged(model, address, by):
+    """The model in float64 with one number of a weight changed by a share of itself, and without."""
+    wide = {a: np.array(w, np.float64) for a, w in model.weights.items()}
+    changed = wide[address].copy()
+    changed.flat[changed.size // 3] *= 1 + by
+    return [byhand.make(model.program.name, model.config, w) for w in (wide, {**wide, address: changed})]
+
+
+@pytest.mark.parametrize("address", ["blocks.0.attn.k.weight", "blocks.1.mlp.down.weight", "token.weight"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_smallest_change_that_the_docs_promise(family, address):
+    model = sound(family)
+    as_32 = [
+        byhand.make(family, model.config, {a: w.astype(np.float32) for a, w in m.weights.items()})
+        for m in nudged(model, address, 2.4e-7)
+    ]
+    assert compare(*as_32, IDS).first.weight == address
+    assert compare(*nudged(model, address, 4.5e-16), IDS).first.weight == address
+    for dtype, by in (("float32", 1e-2), ("float64", 1e-10)):
+        one, other = nudged(model, "blocks.1.mlp.up.weight", by)
+        assert compare(one, values(other, dtype)).first.address.startswith("blocks.1.mlp.")

@@ -61,7 +61,7 @@ def test_target_exists(target):
         ("test", ["-m pytest"]),
         ("check", ["-m ruff format --check --output-format concise", "-m ruff check", "-m pyright"]),
         ("parity", ["-m pytest tests/parity"]),
-        ("docs", ["-m byhand.operators.page"]),
+        ("docs", ["-m byhand.operators.page", "-m tests.design.layout_page"]),
     ],
 )
 def test_the_second_time_nothing_is_set_up(checkout, target, expected):

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from .documents import README, commands, links, listed, pages, python_of, tree_block
+from .layout_page import page, sentence
 from .tree import ROOT, run_script
 
 
@@ -17,8 +18,8 @@ def readme() -> str:
 
 
 def on_disk(source: Path) -> set[str]:
-    """Every file and folder below `source`, in the form of the tree; what Python writes there is not meant."""
-    paths = [path for path in source.rglob("*") if "__pycache__" not in path.parts]
+    """Every file and folder in `source`, in the form of the tree; docs/layout.md goes on inside the folders."""
+    paths = [path for path in source.iterdir() if path.name != "__pycache__"]
     return {path.relative_to(source).as_posix() + "/" * path.is_dir() for path in paths}
 
 
@@ -40,6 +41,16 @@ def test_the_file_tree_is_the_one_on_disk(readme):
     assert not tree_faults(tree_block(readme), ROOT)
 
 
+def test_the_page_of_all_files_is_up_to_date():
+    assert (ROOT / "docs" / "layout.md").read_text(encoding="utf-8") == page(), "write it anew: make docs"
+
+
+def test_a_file_that_does_not_say_what_it_is_for_is_found(tmp_path):
+    (tmp_path / "silent.py").touch()
+    with pytest.raises(AssertionError, match="silent.py does not say what it is for"):
+        sentence(tmp_path / "silent.py")
+
+
 GOOD_TREE = """\
 src/byhand/     the package
   names.py      names
@@ -53,8 +64,8 @@ examples/       lessons
     ("old", "new", "fault"),
     [
         ("", "", None),
-        ("    tour.py     the tour\n", "", "not listed: cli/tour.py"),
-        ("tour.py ", "gone.py ", "not listed: cli/tour.py"),
+        ("  names.py      names\n", "", "not listed: names.py"),
+        ("names.py ", "gone.py ", "not listed: names.py"),
         ("examples/ ", "lessons/ ", "does not exist: lessons/"),
         ("examples/       lessons", "examples/       lessons\nexamples/  again", "listed twice: examples/"),
         ("examples/ ", "examples ", "does not exist: examples"),

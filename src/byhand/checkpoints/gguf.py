@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,48 +46,58 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(each for each in folder.glob("*.gguf") if each.is_file())
 
 
+def only_file(path: Path) -> Path:
+    """The file itself, or the only one in a folder. Raises InputError where there are several."""
+    files = files_in(path) if path.is_dir() else [path]
+    if len(files) != 1:
+        listed = ", ".join(each.name for each in files[:4]) + (" ..." if len(files) > 4 else "")
+        raise InputError(f"{path} holds {len(files)} GGUF files: {listed}; name one of them")
+    return files[0]
+
+
 def read(path: Path) -> Checkpoint:
     """A GGUF file, or the only one of a folder. Its plain arrays become views, those in blocks are turned into numbers
     each time they are read.
 
     Raises InputError and ShapeError, in one line, for a damaged file and for a model that byhand cannot compute.
     """
-    if path.is_dir():
-        found = files_in(path)
-        if len(found) != 1:
-            listed = ", ".join(each.name for each in found[:4]) + (" ..." if len(found) > 4 else "")
-            raise InputError(f"{path} holds {len(found)} GGUF files: {listed}; name one of them")
-        path = found[0]
-    file = opened(path)
+    file = opened(only_file(path))
     arch = architecture(file)
     check_kinds(file)
     settings, findings = config(file, arch)
     arrays = {name: array(file, each) for name, each in file.entries.items()}
     if settings.tied:
         arrays.pop("output.weight", None)  # compared with token_embd.weight when tying was found out
-    text, tokens = tokenizer(file, arch)
-    words = {letter: word.format(a=arch) for letter, word in WORDS.items()}
+    made, how = tokenizer(file, arch)
     found = Found(
-        path,
-        NAME,
-        f"GGUF file, version {VERSION}, {kinds(file).most_common(1)[0][0]}",
-        arch,
-        settings,
-        LAYOUTS[arch],
-        words,
-        (*findings, tokens),
-        tokenizer=text,
+        path=file.mapped.path,
+        format=NAME,
+        description=f"GGUF file, version {VERSION}, {main_kind(file)}",
+        family=arch,
+        config=settings,
+        layout=LAYOUTS[arch],
+        words={letter: word.format(a=arch) for letter, word in WORDS.items()},
+        findings=(*findings, how),
+        tokenizer=made,
     )
-    made, program = checkpoint(found, arrays), FAMILIES[arch].program(settings)
-    blocks = {}
-    for row in rows_for(LAYOUTS[arch], program):
-        blocks |= in_blocks(row, arrays[row.name], program)
-    return replace(made, weights={**made.weights, **blocks})
+    return with_blocks(checkpoint(found, arrays), arrays)
 
 
-def kinds(file: File) -> Counter[str]:
-    """How many matrices are of each type."""
-    return Counter(each.kind for each in file.entries.values() if len(each.shape) > 1)
+def with_blocks(found: Checkpoint, arrays: Mapping[str, Source]) -> Checkpoint:
+    """The same with every weight that a matrix in blocks holds as Quantized."""
+    program = FAMILIES[found.family].program(found.config)
+    weights = dict(found.weights)
+    for row in rows_for(LAYOUTS[found.family], program):
+        weights |= in_blocks(row, arrays[row.name], program)
+    return replace(found, weights=weights)
+
+
+def main_kind(file: File) -> str:
+    """The type that most of the file's bytes are of."""
+    sizes: Counter[str] = Counter()
+    for each in file.entries.values():
+        sizes[each.kind] += each.size
+    return sizes.most_common(1)[0][0]
 
 
 def check_kinds(file: File) -> None:

@@ -62,20 +62,11 @@ def is_model(folder: Path) -> bool:
 
 
 def flush(path: Path) -> None:
-    """Make sure that the file, or every file of the folder, is on the disk and can be read by those who may."""
-    mask = umask()
-    for each in [path, *path.rglob("*")] if path.is_dir() else [path]:
-        each.chmod((0o777 if each.is_dir() else 0o666) & ~mask)
+    """Make sure that the file, or every file of the folder, is on the disk."""
+    for each in path.rglob("*") if path.is_dir() else [path]:
         if each.is_file():
             with each.open("rb+") as file:
                 os.fsync(file.fileno())
-
-
-def umask() -> int:
-    """The permissions that new files of this user do not get; temporary files have fewer."""
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def check_room(path: Path, size: int) -> None:

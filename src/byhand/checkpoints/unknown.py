@@ -41,6 +41,8 @@ def described(path: Path) -> str:
     """Why there is no model at a path."""
     if not path.exists():
         return f"there is nothing at {path}; check the name"
+    if not path.is_file() and not path.is_dir():
+        return f"{path} is neither a file nor a folder"  # a pipe would be waited for
     if torch_files.looks_like(path):
         return torch_file(path)
     what = folder(path) if path.is_dir() else file(path)

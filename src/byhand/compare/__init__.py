@@ -11,8 +11,9 @@ from byhand.compare.comparison import Comparison
 from byhand.compare.gradients import gradient_steps
 from byhand.compare.side import Side
 from byhand.compare.sources import FromModel, Source, State, source, with_transformers
-from byhand.compare.walk import DIFFERS, Checked, Gap, Walk
+from byhand.compare.walk import DIFFERS, LENGTHS, Checked, Gap, Walk
 from byhand.errors import InputError
+from byhand.model import Model
 from byhand.program import Program
 from byhand.run import Progress, silent
 
@@ -54,8 +55,6 @@ def compare(
 
 def other_dtype(b: Any, dtype: str | None) -> str | None:
     """What A's dtype says about B: how a model is run, nothing about what was computed before."""
-    from byhand.model import Model
-
     named = isinstance(b, Model) or (not hasattr(b, "kept") and isinstance(b, str) and not b.endswith(".npz"))
     return dtype if named else None
 
@@ -74,14 +73,10 @@ def refuse_unlike(one: Source, other: Source, first: Program, second: Program) -
     if first.name != second.name:
         raise InputError(f"{one.name} is a {first.name} and {other.name} a {second.name}; compare models of one family")
     sizes = [(letter, first.sizes[letter], second.sizes[letter]) for letter in first.sizes if letter in second.sizes]
-    unlike = [f"{letter} is {m} and {n}" for letter, m, n in sizes if m != n and letter not in "VPYC"]
-    blocks = [
-        sum(address.startswith("blocks.") and address.count(".") == 2 for address in p.producer)
-        for p in (first, second)
-    ]
-    if not unlike and len({layers(first), layers(second)}) > 1:
+    unlike = [f"{letter} is {m} and {n}" for letter, m, n in sizes if m != n and letter not in LENGTHS]
+    if not unlike and layers(first) != layers(second):
         unlike = [f"there are {layers(first)} and {layers(second)} blocks"]
-    if unlike and blocks:
+    if unlike:
         raise InputError(
             f"{one.name} and {other.name} are of different sizes: {', '.join(unlike)}; compare like models"
         )
@@ -108,7 +103,7 @@ def walked(sides: tuple[Side, ...], judge: int, texts: Texts, names: tuple[str, 
         (sides[0].dtype, sides[1].dtype),
         tuple(turned(each) if judge else each for each in checked),
         causes,
-        {address: axes for address, axes in axes_of(texts.program).items()},
+        axes_of(texts.program),
         tuple(tuple(labels.text(int(t)) for t in text) for text in texts.inputs["tokens"]),
         tuple(note for side in sides for note in side.notes),
     )

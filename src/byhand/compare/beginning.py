@@ -10,7 +10,7 @@ import numpy as np
 
 from byhand import inputs as made
 from byhand.compare.causes import Cause
-from byhand.compare.sources import FromModel, FromRun, Source, same
+from byhand.compare.sources import FromModel, Source, same
 from byhand.compare.walk import DIFFERS, SKIPPED, Checked, Gap
 from byhand.errors import InputError
 from byhand.model import Model
@@ -129,6 +129,3 @@ def token_cause(texts: Texts, checked: Sequence[Checked], judge: str) -> Cause:
     largest = max((each.gap.amount for each in checked[1:] if each.gap and each.state != SKIPPED), default=0.0)
     said = f"token{'s' * (len(ends) > 1)} {', '.join(map(str, ends))} added to the text of {name}"
     return Cause("tokens", kind, f"{said}, all values agree, and", largest, ("tokens",))
-
-
-__all__ = ["FromRun", "Texts", "agreed", "token_cause", "token_step"]

@@ -119,9 +119,8 @@ def own_step(walk: Walk, each: Checked) -> Iterator[Variant]:
         return
 
     def change(tried: Step, given: Operands) -> Changed | None:
-        if same_kind(tried, step) is None:
+        if (tried.operator, tried.attributes) != (step.operator, step.attributes):
             return None
-        look = walk.look(walk.other)
         extra = {name: address for name, address in own.names.items() if name not in step.names}
         added = {
             name: walk.other.weight(address) for name, address in extra.items() if address not in own.writes.values()
@@ -132,14 +131,9 @@ def own_step(walk: Walk, each: Checked) -> Iterator[Variant]:
         made = (
             own if tried.address == step.address else replace(tried, operator=own.operator, attributes=own.attributes)
         )
-        return made, kept | {name: array for name, array in added.items() if array is not None and look}
+        return made, kept | {name: array for name, array in added.items() if array is not None}
 
     yield Variant(*difference(step, own), change)
-
-
-def same_kind(tried: Step, step: Step) -> bool | None:
-    """Whether a step is of the kind that was found different: the same operator with the same settings."""
-    return True if (tried.operator, tried.attributes) == (step.operator, step.attributes) else None
 
 
 def same_step(own: Step, step: Step) -> bool:

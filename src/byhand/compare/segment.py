@@ -110,9 +110,9 @@ def shake(
         for name, value in plain(own, given).items():
             main = own.writes[name] == own.address
             value = variant.after(value) if touched and variant and variant.after and main else value
-            still = rng is None or step is steps[-1]
-            moved = 0 if still else bounds[own.writes[name]] * rng.uniform(-1, 1, value.shape)
-            values[own.writes[name]] = value + moved
+            if rng is not None and step is not steps[-1]:
+                value = value + bounds[own.writes[name]] * rng.uniform(-1, 1, value.shape)
+            values[own.writes[name]] = value
     return values[address]
 
 

@@ -33,7 +33,8 @@ class Side:
     stored: a weight as it is stored, or None; inputs: tokens, masks ...; program: its steps, None for a dump; run: the
     run that these are the values of, if any; coarse: the precision of all its weights, None where each array's own
     counts; notes: what of it is not compared, and why; gradients: by "d:" and the address;
-    fine: addresses of a dump whose numbers are more exact than dtype.
+    fine: addresses of a dump whose numbers are more exact than dtype; right: whether its
+    values are those of its program by definition, and need no check.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Side:
     notes: tuple[str, ...] = ()
     gradients: Mapping[str, Array] = field(default_factory=dict)
     fine: frozenset[str] = frozenset()
+    right: bool = False
 
     def unit(self, step: Step, address: str) -> Unit:
         """How much a number at this address may be rounded. In a run, losses, angles and statistics stay wide."""
@@ -72,14 +74,16 @@ class Side:
         return self.coarse or (array.dtype.name if array.dtype.name in UNITS else "float32")
 
 
-def of_run(name: str, run: Run) -> Side:
-    """The values of a run; what it did not keep is computed once, again."""
+def of_run(name: str, run: Run, right: bool = False) -> Side:
+    """The values of a run; what it did not keep is computed once, again. right: it is the reference engine's, unedited."""
     values = run.kept | run.compute(run.program.producer.keys() - run.kept.keys(), silent)
 
     def stored(address: str) -> Array | None:
         return run.setting.weights[address] if address in run.program.weights else None
 
-    return Side(name, run.dtype, values.get, stored, run.inputs, run.program, run, tokens=run.setting.tokens)
+    return Side(
+        name, run.dtype, values.get, stored, run.inputs, run.program, run, tokens=run.setting.tokens, right=right
+    )
 
 
 def precision_of(arrays: Mapping[str, Array]) -> str:

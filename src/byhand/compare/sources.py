@@ -12,7 +12,7 @@ import numpy as np
 from byhand import inputs as made
 from byhand.checkpoints import llmc_state
 from byhand.compare.dump import Dump, read_npz
-from byhand.compare.hugging_face import HuggingFace, is_one
+from byhand.compare.hugging_face import HuggingFace, is_one, loaded
 from byhand.compare.side import Side, of_run
 from byhand.engines.reference import precision
 from byhand.errors import InputError
@@ -24,7 +24,6 @@ from byhand.run import Progress, Run, execute, silent
 
 Array = np.ndarray[Any, Any]
 Inputs = Mapping[str, Array]
-MANY = 12  # tokens, where no text is given
 
 
 class Source(Protocol):
@@ -69,7 +68,7 @@ class FromModel:
         more: dict[str, Any] = {k: array for k, array in inputs.items() if k in self.model.program_with(True).inputs}
         text, source = more.pop("tokens"), more.pop("source.tokens", None)
         run = self.model.run(text, dtype=self.dtype, engine=self.engine, source=source, progress=self.progress, **more)
-        return of_run(name, run)
+        return of_run(name, run, right=self.engine == "reference")
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +172,4 @@ class State:
 
 def with_transformers(folder: str | Path, dtype: str | None) -> HuggingFace:
     """A folder's model, loaded and run by transformers. Raises InputError."""
-    from byhand.compare.hugging_face import loaded
-
     return loaded(folder, dtype or "float32")

@@ -232,8 +232,8 @@ class Walk:
         return self.judge.stored(address), None if read is None else self.other.stored(read)
 
     def sides(self) -> Iterator[tuple[str, Side]]:
-        """The sides whose values must be checked; a run of the judge's own program without edits is right."""
-        if self.judge.run is None or self.judge.run.edits:
+        """The sides whose values must be checked; what the reference engine made of the program itself is right."""
+        if not self.judge.right:
             yield "a", self.judge
         yield "b", self.other
 
