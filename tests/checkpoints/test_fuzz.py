@@ -15,7 +15,7 @@ from byhand.checkpoints import safetensors, torch_files
 from byhand.errors import ByhandError
 
 from . import torch_writer
-from .folders import Arrays, arrays_of, hugging_face, write_arrays
+from .folders import Arrays, arrays_of, hugging_face, model, write_arrays
 
 MUTATIONS = 2000
 NUMBERS = [
@@ -143,15 +143,16 @@ def test_damaged_folders(folder, tmp_path, kind):
             assert "\n" not in str(error)
 
 
-def test_damaged_configs(folder, tmp_path):
-    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
-    data = (folder / "config.json").read_bytes()
+@pytest.mark.parametrize(("format", "name"), [("hf", "config.json"), ("byhand", "byhand.json")])
+def test_damaged_configs(tmp_path, format, name):
+    folder = model("llama-tiny").save(tmp_path / "m", format=format)
+    data = (folder / name).read_bytes()
     dice, places = random.Random(1), list(range(len(data)))
     for _ in range(600):
-        (tmp_path / "config.json").write_bytes(mutated(data, places, dice))
+        (folder / name).write_bytes(mutated(data, places, dice))
         before = time.perf_counter()
         try:
-            checkpoints.read(tmp_path)
+            checkpoints.read(folder)
         except ByhandError as error:
             assert "\n" not in str(error)
         assert time.perf_counter() - before < 1

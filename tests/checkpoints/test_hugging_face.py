@@ -207,7 +207,7 @@ ROPE = {"rope_parameters": None, "rope_scaling": {"type": "yarn", "factor": 2.0}
         ("gpt2-tiny", {"quantization_config": {"quant_method": "gptq"}}, "quantised by 'gptq'"),
         ("gpt2-tiny", {"model_type": "t5"}, "model of type 't5'; byhand has gpt2, llama, bert"),
         ("gpt2-tiny", {"model_type": "mistral"}, "model of type 'mistral'"),
-        ("gpt2-tiny", {"model_type": None, "architectures": ["T5Model"]}, "this is a T5Model"),
+        ("gpt2-tiny", {"model_type": None, "architectures": ["T5Model"]}, "this is a 'T5Model'"),
         ("gpt2-tiny", {"model_type": 3}, "model_type is 3; it should be a text"),
         ("gpt2-tiny", {"model_type": "llama"}, "does not say num_hidden_layers"),
         (

@@ -91,6 +91,7 @@ def test_padding_and_alphabet(tmp_path):
         ({"n_head": None}, dict, "does not say n_head"),
         ({}, lambda a: a | {"lm_head.weight": a["transformer.wte.weight"] * 2}, "lm_head.weight differs"),
         ({}, lambda a: a | {"transformer.ln_f.bias": np.ones(32, np.int64)}, "holds int64"),
+        ({}, lambda a: a | {"a\nb": np.ones(32)}, "names are short texts in one line"),
     ],
 )
 def test_what_does_not_fit(tmp_path, args, change, says):

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import byhand
-from byhand import operators
 from byhand.families import FAMILIES, bert, gpt2, llama
 from byhand.program import Program
+from byhand.tokenizer import Characters
 
 SIZES: dict[str, Any] = {"layers": 2, "width": 24, "heads": 6, "hidden": 40, "vocabulary": 60, "context": 32}
 CONFIGS = {
@@ -88,9 +88,7 @@ def rewritten(family: str, change: Any) -> Any:
 
 def computing(name: str, forward: Any) -> Any:
     """Every step of an operator computed in another way."""
-    own = replace(
-        operators.REGISTRY[name] if hasattr(operators, "REGISTRY") else byhand.operators[name], forward=forward
-    )
+    own = replace(byhand.operators[name], forward=forward)
     return lambda step: replace(step, operator=own) if step.operator.name == name else step
 
 
@@ -121,8 +119,6 @@ def begins(model: Any) -> Any:
 
 
 def lettered(model: Any) -> Any:
-    from byhand.tokenizer import Characters
-
     return replace(model, tokenizer=Characters("abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ.,!?'-"[:59]))
 
 

@@ -44,6 +44,7 @@ def test_the_numbers_are_those_of_the_runs(found):
     ):
         run = model.run(tokens)
         assert run.look("blocks.0.mlp.act")[place] == number
+        assert f"{number:.9g} in {'A' if number == found.first.gap.a else 'B'}" in str(found)
 
 
 def test_steps_before_agree_and_those_after_follow(found):

@@ -88,6 +88,15 @@ def test_bfloat16_in_an_npz(tmp_path):
     assert found.dtypes[1] == "bfloat16"
 
 
+def test_what_stays_in_float32_is_held_to_float32():
+    """In a bfloat16 run probabilities keep float32; a change that bfloat16 would hide is found there."""
+    run = sound("gpt2").run(IDS, dtype="bfloat16")
+    values = {a: np.array(run.look(a)) for a in [*run.program.producer, "tokens"]}
+    assert compare(sound("gpt2"), values).first is None
+    values["probs"][0, 3, 5] *= np.float32(1 + 1e-4)
+    assert compare(sound("gpt2"), values).first.address == "probs"
+
+
 def test_gradients():
     model = sound("gpt2")
     run = model.run(IDS)
@@ -150,3 +159,14 @@ def test_files_that_are_no_dumps(tmp_path):
 def test_two_dumps_say_nothing_about_steps():
     with pytest.raises(byhand.InputError, match="give a model as one"):
         compare({"logits": np.zeros(3)}, {"logits": np.zeros(3)})
+
+
+@pytest.mark.parametrize("hides", [np.finfo(np.float32).min, -1e10, -1e5])
+def test_scores_may_be_hidden_by_any_large_number(hides):
+    run = sound("gpt2").run(IDS)
+    values = {a: np.array(run.look(a)) for a in [*run.program.producer, "tokens"]}
+    for address in ("blocks.0.attn.masked", "blocks.1.attn.masked"):
+        values[address] = np.where(np.isneginf(values[address]), np.float32(hides), values[address])
+    assert compare(sound("gpt2"), values).verdict == "same"
+    values["blocks.1.attn.masked"][0, 2, 1, 6] = -3
+    assert compare(sound("gpt2"), values).first.address == "blocks.1.attn.masked"

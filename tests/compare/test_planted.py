@@ -66,6 +66,22 @@ def test_a_missing_begin_token(family):
     assert all(each.state in ("same", "rounding") for each in found.steps[1:])
 
 
+def test_a_missing_begin_token_and_more():
+    """The token is named, and so is what differs beside it."""
+    found = compare(lettered(sound("gpt2")), begins(PLANTED["eps, gpt2"].model), "some text")
+    assert [cause.kind for cause in found.causes] == ["missing begin token", "eps"]
+    assert "the tokens agree, but not all that follows" in str(found)
+
+
+def test_other_tokens():
+    """Two texts that have nothing to do with each other: no cause is named."""
+    model = sound("gpt2")
+    found = compare(model.run(IDS), model.run(IDS[::-1]))
+    assert found.first.address == "tokens"
+    assert found.causes[0].kind == "none"
+    assert all(each.state in ("same", "rounding") for each in found.steps[1:])
+
+
 @pytest.mark.parametrize("family", ["gpt2", "llama", "bert"])
 def test_a_missing_begin_token_in_a_dump(family, tmp_path):
     model = lettered(sound(family))

@@ -92,8 +92,8 @@ def test_the_smallest_change_that_the_docs_promise(family, address):
         byhand.make(family, model.config, {a: w.astype(np.float32) for a, w in m.weights.items()})
         for m in nudged(model, address, 2.4e-7)
     ]
-    assert compare(*as_32, IDS).first.weight == address
-    assert compare(*nudged(model, address, 4.5e-16), IDS).first.weight == address
+    for one, other in (as_32, nudged(model, address, 4.5e-16)):
+        assert compare(one, other, IDS).first.weight == address
     for dtype, by in (("float32", 1e-2), ("float64", 1e-10)):
         one, other = nudged(model, "blocks.1.mlp.up.weight", by)
         assert compare(one, values(other, dtype)).first.address.startswith("blocks.1.mlp.")

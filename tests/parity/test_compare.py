@@ -52,6 +52,11 @@ def test_bfloat16_is_rounding(pair):
     assert found.dtypes == ("float32", "bfloat16")
 
 
+def test_float64_is_held_to_the_float32_that_transformers_computes_in(pair):
+    oracle, model, _ = pair
+    assert compare(model, oracle.to(torch.float64), dtype="float64").verdict == "same up to rounding"
+
+
 def test_another_eps(pair):
     oracle, model, _ = pair
     for module in oracle.modules():

@@ -19,7 +19,7 @@ from byhand.checkpoints import hugging_face_config as configs
 from byhand.checkpoints import safetensors, torch_files
 from byhand.checkpoints.hugging_face_write import write
 from byhand.checkpoints.jsons import Fields, read_object
-from byhand.checkpoints.mapped import Array
+from byhand.checkpoints.mapped import Array, check_name
 from byhand.checkpoints.record import Checkpoint, Doubt, Finding
 from byhand.checkpoints.table import Found, checkpoint
 from byhand.checkpoints.tokenizers import tokenizer_beside
@@ -114,7 +114,8 @@ def state_dict(path: Path) -> dict[str, Array]:
     if not isinstance(found, dict) or not found:
         raise InputError(f"{path} holds a {type(found).__name__}, not arrays by name")
     for name, array in found.items():
-        if not isinstance(name, str) or not isinstance(array, np.ndarray):
+        check_name(name, path)
+        if not isinstance(array, np.ndarray):
             raise InputError(
                 f"{path}: {name!r:.60} is a {type(array).__name__}; a state dict has an array by every name"
             )
@@ -156,7 +157,7 @@ def named_family(said: Fields) -> str | None:
     starts = {"GPT2": "gpt2", "Llama": "llama", "Bert": "bert"}
     found = next((family for start, family in starts.items() if name.startswith(start)), None)
     if name and found is None:
-        raise InputError(f"{said.where}: this is a {name[:60]}; byhand has {', '.join(LAYOUTS)}")
+        raise InputError(f"{said.where}: this is a {name!r:.60}; byhand has {', '.join(LAYOUTS)}")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
@@ -48,8 +49,7 @@ class Repeated(Exception):
 def single_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise Repeated(next(name for name in names if names.count(name) > 1))
+        raise Repeated(Counter(name for name, _ in pairs).most_common(1)[0][0])
     return found
 
 

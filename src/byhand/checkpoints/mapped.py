@@ -18,6 +18,7 @@ Array = np.ndarray[Any, Any]
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 POINTER = b"version https://git-lfs"
+LONGEST_NAME = 200
 MOST_AXES = 32  # what every NumPy can have
 MOST = 2**62  # elements; NumPy's own limit is a little higher
 
@@ -81,3 +82,9 @@ def possible(shape: Sequence[Any]) -> bool:
     """Whether an array can have this shape; NumPy counts a size of zero as one there."""
     whole = all(type(size) is int and size >= 0 for size in shape)
     return whole and len(shape) <= MOST_AXES and prod(max(size, 1) for size in shape) < MOST
+
+
+def check_name(name: Any, path: Path) -> None:
+    """Raise InputError for an array's name that could not be shown in one line."""
+    if not isinstance(name, str) or not name.isprintable() or len(name) > LONGEST_NAME:
+        raise InputError(f"{path} holds an array called {name!r:.80}; names are short texts in one line")

@@ -56,7 +56,9 @@ def read(path: Path) -> Checkpoint:
     said = Fields(read_object(folder / PARAMS), str(folder / PARAMS))
     if unknown := said.values.keys() - KNOWN:
         name = min(unknown)
-        raise InputError(f"{said.where}: {name} is {said.values[name]!r:.60}, which byhand does not know for a Llama")
+        raise InputError(
+            f"{said.where}: {name!r:.60} is {said.values[name]!r:.60}, which byhand does not know for a Llama"
+        )
     arrays = joined([state_dict(file) for file in files], files, said)
     config, findings = config_of(said, arrays)
     tokenizer, about = tokenizer_beside(folder, config.vocabulary)

@@ -13,7 +13,7 @@ import numpy as np
 
 from byhand.checkpoints import torch_files
 from byhand.checkpoints.jsons import Fields
-from byhand.checkpoints.mapped import Array
+from byhand.checkpoints.mapped import Array, check_name
 from byhand.checkpoints.record import Checkpoint, Doubt, Finding
 from byhand.checkpoints.table import Found, checkpoint
 from byhand.checkpoints.tokenizers import tokenizer_beside
@@ -72,7 +72,8 @@ def named(model: dict[Any, Any], file: Path) -> dict[str, Array]:
     """The arrays under nanoGPT's own names. Raises InputError for anything else in the state dict."""
     arrays: dict[str, Array] = {}
     for name, array in model.items():
-        if not isinstance(name, str) or not isinstance(array, np.ndarray):
+        check_name(name, file)
+        if not isinstance(array, np.ndarray):
             raise InputError(f"{file}: model holds {name!r:.60}, a {type(array).__name__}; arrays by name belong there")
         for prefix in PREFIXES:
             name = name.removeprefix(prefix)

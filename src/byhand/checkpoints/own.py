@@ -73,7 +73,11 @@ def own_layout(program: Program) -> Layout:
 def settings(config: Any) -> list[Finding]:
     """What other formats leave to be found out stands in this one's config."""
     named = {name: getattr(config, name) for name in ("rotary", "activation", "eps", "tied") if hasattr(config, name)}
-    return [Finding(name, str(value), f"config in {FILE}") for name, value in named.items()]
+    return [Finding(name, written(value), f"config in {FILE}") for name, value in named.items()]
+
+
+def written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def config_of(kind: Any, said: Fields) -> Any:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from byhand.checkpoints.jsons import Fields, parsed, read_object
-from byhand.checkpoints.mapped import BFLOAT16, Array, Mapped, nbytes
+from byhand.checkpoints.mapped import BFLOAT16, Array, Mapped, check_name, nbytes
 from byhand.checkpoints.record import Progress, silent
 from byhand.errors import InputError
 from byhand.shapes import Shape
@@ -81,6 +81,7 @@ def entries(header: Mapping[str, Any], path: Path) -> list[Entry]:
 
 
 def entry(name: str, value: Any, path: Path) -> Entry:
+    check_name(name, path)
     where = f"{path}: {name!r:.100}"
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         raise InputError(f"{where} needs dtype, shape and data_offsets in the header; got {value!r:.60}")
@@ -122,6 +123,7 @@ def shards(index: Path, suffix: str = ".safetensors") -> dict[Path, list[str]]:
     weights = Fields(read_object(index), str(index)).inner("weight_map").values
     files: dict[Path, list[str]] = {}
     for name, file in weights.items():
+        check_name(name, index)
         if not isinstance(file, str) or not plain_name(file) or not file.endswith(suffix):
             raise InputError(
                 f"{index} says that {name!r:.80} lies in {file!r:.80}; a {suffix} file of this folder belongs there"

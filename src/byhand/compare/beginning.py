@@ -116,16 +116,16 @@ def token_step(texts: Texts) -> Checked:
 
 
 def token_cause(texts: Texts, checked: Sequence[Checked], judge: str) -> Cause:
-    """A token at the beginning that one side lacks: then both agree on the longer text."""
+    """A token at the beginning that one side lacks, and whether both agree on the longer text."""
     assert texts.own is not None
     a, b = (tokens[0].tolist() for tokens in texts.own)
     short, long, name = (a, b, "A") if len(a) < len(b) else (b, a, "B")
     clean = not any(each.state == DIFFERS for each in checked[1:])
     start = next((i for i in range(len(long) - len(short) + 1) if long[i : i + len(short)] == short), None)
-    if len(short) == len(long) or start is None or not clean:
+    if len(short) == len(long) or start is None:
         return Cause("tokens", "none", "")
     ends = [*long[:start], *long[start + len(short) :]]
     kind = "missing begin token" if start and start + len(short) == len(long) else "missing begin or end token"
     largest = max((each.gap.amount for each in checked[1:] if each.gap and each.state != SKIPPED), default=0.0)
     said = f"token{'s' * (len(ends) > 1)} {', '.join(map(str, ends))} added to the text of {name}"
-    return Cause("tokens", kind, f"{said}, all values agree, and", largest, ("tokens",))
+    return Cause("tokens", kind, said, largest, ("tokens",) if clean else ())

@@ -38,12 +38,19 @@ class Cause:
     of: str = "A"
 
     def __str__(self) -> str:
+        if self.kind == "none" and self.address == "tokens":
+            return (
+                "the token ids differ, and not only by what begins or ends the text; both were then run on the same ids"
+            )
         if self.kind == "none":
             return f"none of the usual causes makes {self.address} agree"
         more = len(self.explains) - 1
         also = f", and so {'does' if more == 1 else 'do'} {more} other step{'s' * (more > 1)}" if more > 0 else ""
         left = f"(largest difference {self.largest:.1g})"
-        return f"{self.kind}: with {self.said}, {self.of}'s {self.address} agrees {left}{also}"
+        if self.address == "tokens" and not self.explains:
+            return f"{self.kind}: with {self.said}, the tokens agree, but not all that follows"
+        what = "every value" if self.address == "tokens" else f"{self.of}'s {self.address}"
+        return f"{self.kind}: with {self.said}, {what} agrees {left}{also}"
 
 
 def find_causes(walk: Walk, checked: Sequence[Checked]) -> tuple[Cause, ...]:

@@ -61,8 +61,9 @@ class Comparison:
         if self.first is None:
             digits = f", largest difference {self.largest:.1g}" if self.verdict != "same" else ""
             return f"{self.verdict}: {len(self.compared)} values compared{digits}"
-        own = "differs beyond rounding"
-        own = "has another weight" if self.first.weight else "has another size" if self.first.gap.also else own  # type: ignore[union-attr]
+        own = "differs" if self.first.operator == "input" else "differs beyond rounding"
+        own = "has another weight" if self.first.weight else own
+        own = "has another size" if self.first.gap and self.first.gap.also and self.first.operator != "input" else own
         kind = "input" if self.first.operator == "input" else "step"
         return f"differ: {self.first.address} is the first {kind} that {own}"
 
@@ -73,7 +74,8 @@ class Comparison:
         axes, words = self.axes.get(each.address, ""), []
         for letter, i in zip(axes, index, strict=False):
             if letter in "TS":
-                text = self.labels[index[0] if axes[0] == "B" else 0] if self.labels else ()
+                known = self.labels and each.operator != "input"
+                text = self.labels[index[0] if axes[0] == "B" else 0] if known else ()
                 words.append(
                     f"{'position' if letter == 'T' else 'key'} {i}" + (f" {text[i]!r}" if i < len(text) else "")
                 )

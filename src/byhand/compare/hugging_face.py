@@ -59,7 +59,8 @@ class HuggingFace:
         found = str(self.model.dtype).rpartition(".")[2]
         if found not in UNITS:
             raise InputError(f"the model of transformers is in {found}; compare it in {', '.join(UNITS)}")
-        return found
+        # transformers computes norms, angles and softmax of Llama in float32 whatever the model's own precision
+        return "float32" if found == "float64" else found
 
     def fixed(self, program: Program) -> dict[str, Array]:
         return {}

@@ -75,7 +75,7 @@ class Side:
 
 
 def of_run(name: str, run: Run, right: bool = False) -> Side:
-    """The values of a run; what it did not keep is computed once, again. right: it is the reference engine's, unedited."""
+    """The values of a run; what it did not keep is computed once, again. right: the reference engine made it."""
     values = run.kept | run.compute(run.program.producer.keys() - run.kept.keys(), silent)
 
     def stored(address: str) -> Array | None:
