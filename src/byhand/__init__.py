@@ -1,6 +1,8 @@
 """byhand: a transformer that people can take apart."""
 
+from byhand.compare import Comparison, compare
 from byhand.errors import AddressError, ByhandError, InputError, MemoryRefused, NotANumber, ShapeError
+from byhand.generate import Generation
 from byhand.loading import load, make, names
 from byhand.model import Model
 from byhand.operators import REGISTRY as operators
@@ -13,6 +15,8 @@ __version__ = "0.1.0"
 __all__ = [
     "AddressError",
     "ByhandError",
+    "Comparison",
+    "Generation",
     "InputError",
     "MemoryRefused",
     "Model",
@@ -21,6 +25,7 @@ __all__ = [
     "Run",
     "ShapeError",
     "Tensor",
+    "compare",
     "load",
     "make",
     "names",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import byhand
-from byhand.checkpoints import safetensors
+from byhand.checkpoints.files import safetensors
 from byhand.model import Model
 
 Array = np.ndarray[Any, Any]

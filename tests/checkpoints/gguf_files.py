@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from byhand.checkpoints import gguf
-from byhand.checkpoints.gguf_file import opened
+from byhand.checkpoints.files.gguf_file import opened
+from byhand.checkpoints.formats import gguf
 from byhand.checkpoints.record import Parts
 from byhand.families import gpt2, llama
 from byhand.tokenizer import PRINTABLE, Characters

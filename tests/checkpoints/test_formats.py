@@ -10,7 +10,7 @@ import pytest
 
 import byhand
 from byhand import checkpoints
-from byhand.checkpoints.saving import beside
+from byhand.checkpoints.files.saving import beside
 from byhand.errors import ByhandError, InputError
 
 from . import torch_writer
@@ -102,7 +102,7 @@ def test_each_format_is_recognised(tmp_path, format):
 
 
 def test_every_format_has_its_parts():
-    for name, module in checkpoints.FORMATS.items():
+    for name, module in checkpoints.known().items():
         assert name == module.NAME and module.TITLE and callable(module.recognise) and callable(module.read)
     assert {"byhand", "hf"} <= set(checkpoints.writable()) and "meta" not in checkpoints.writable()
 

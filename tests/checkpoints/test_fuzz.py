@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from byhand import checkpoints
-from byhand.checkpoints import safetensors, torch_files
+from byhand.checkpoints.files import safetensors, torch_files
 from byhand.errors import ByhandError
 
 from . import torch_writer

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, quants
 
-from byhand.checkpoints import gguf
-from byhand.checkpoints.quantized import Quantized
-from byhand.checkpoints.rope_factors import factors, scaling_of
+from byhand.checkpoints.files.quantized import Quantized
+from byhand.checkpoints.formats import gguf
+from byhand.checkpoints.formats.rope_factors import factors, scaling_of
 from byhand.errors import ByhandError, InputError
 from byhand.families.llama import Scaling
 from byhand.layouts.layout import reordered

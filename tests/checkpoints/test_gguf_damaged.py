@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from byhand.checkpoints import gguf
+from byhand.checkpoints.formats import gguf
 from byhand.errors import ByhandError
 
 from .gguf_files import GPT2, LLAMA, Raw, characters, numbers, parts, raw, scalar, string, strings, written

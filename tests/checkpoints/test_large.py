@@ -11,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-from byhand.checkpoints import hugging_face_config, safetensors
+from byhand.checkpoints.files import safetensors
+from byhand.checkpoints.formats import hugging_face_config
 from byhand.families import llama
 from byhand.layouts import rows_for, shape
 from byhand.layouts.hugging_face import LLAMA

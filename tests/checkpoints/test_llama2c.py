@@ -8,8 +8,8 @@ from struct import pack, unpack
 import numpy as np
 import pytest
 
-from byhand.checkpoints import llama2c, llmc
-from byhand.checkpoints.groups import dequantized, grouped
+from byhand.checkpoints.files.groups import dequantized, grouped
+from byhand.checkpoints.formats import llama2c, llmc
 from byhand.families.llama import Scaling
 from byhand.layouts.layout import reordered
 from byhand.weights import Weights

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from byhand.checkpoints import llmc
+from byhand.checkpoints.formats import llmc
 from byhand.families import llama
 from byhand.weights import Weights
 

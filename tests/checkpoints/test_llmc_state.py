@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from byhand.checkpoints import llmc, llmc_state
+from byhand.checkpoints import llmc_state
+from byhand.checkpoints.formats import llmc
 from byhand.families import gpt2, llama
 from byhand.model import Model
 

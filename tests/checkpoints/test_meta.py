@@ -8,9 +8,9 @@ import pytest
 
 import byhand
 from byhand import checkpoints
-from byhand.checkpoints import torch_files
-from byhand.checkpoints.jsons import Fields
-from byhand.checkpoints.meta import by_formula, context_of, scaling_of
+from byhand.checkpoints.files import torch_files
+from byhand.checkpoints.files.jsons import Fields
+from byhand.checkpoints.formats.meta import by_formula, context_of, scaling_of
 from byhand.errors import ByhandError
 from byhand.families import llama
 from byhand.layouts import joined, match, rows_for

@@ -10,10 +10,10 @@ from struct import pack
 import numpy as np
 import pytest
 
-from byhand.checkpoints import openai
-from byhand.checkpoints.crc32c import crc32c, masked
-from byhand.checkpoints.leveldb import unpacked
-from byhand.checkpoints.tensorflow import read_bundle
+from byhand.checkpoints.files.crc32c import crc32c, masked
+from byhand.checkpoints.files.leveldb import unpacked
+from byhand.checkpoints.files.tensorflow import read_bundle
+from byhand.checkpoints.formats import openai
 from byhand.errors import InputError
 
 from . import bundles

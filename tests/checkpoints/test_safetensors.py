@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy as library
 from safetensors import safe_open
 
-from byhand.checkpoints import safetensors
+from byhand.checkpoints.files import safetensors
 from byhand.errors import InputError
 
 from ..small_models import same_bits

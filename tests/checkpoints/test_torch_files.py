@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from byhand.checkpoints import torch_files
+from byhand.checkpoints.files import torch_files
 from byhand.errors import InputError
 
 from ..small_models import same_bits

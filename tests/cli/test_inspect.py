@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import byhand as package
-from byhand.checkpoints import FORMATS
+from byhand.checkpoints import writable
 from byhand.checkpoints.llmc_state import write_state
 from byhand.checkpoints.tokens import write_tokens
 from byhand.families import llama
@@ -117,4 +117,4 @@ def test_what_cannot_be_written(byhand, folder, words, message):
 
 
 def test_every_format_that_is_written_is_converted_here():
-    assert {form for _, form, _ in CONVERTED} == {name for name, module in FORMATS.items() if hasattr(module, "write")}
+    assert {form for _, form, _ in CONVERTED} == set(writable())

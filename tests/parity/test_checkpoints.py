@@ -14,7 +14,7 @@ import torch
 import transformers
 
 import byhand
-from byhand.checkpoints import torch_files
+from byhand.checkpoints.files import torch_files
 from byhand.families import gpt2 as gpt2_family
 
 from . import checkpoint_models as models
@@ -116,7 +116,8 @@ def test_variants_that_config_json_must_say(tmp_path):
 
 
 def test_shards_that_transformers_reads(tmp_path):
-    from byhand.checkpoints import Parts, hugging_face
+    from byhand.checkpoints import Parts
+    from byhand.checkpoints.formats import hugging_face
 
     model = byhand.load("gpt2-tiny")
     parts = Parts("x", "gpt2", model.config, model.program, model.weights)

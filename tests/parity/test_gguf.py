@@ -14,8 +14,8 @@ import torch
 import transformers
 from gguf import GGUFReader
 
-from byhand.checkpoints import gguf, hugging_face
-from byhand.checkpoints.quantized import quantized
+from byhand.checkpoints.files.quantized import quantized
+from byhand.checkpoints.formats import gguf, hugging_face
 from byhand.checkpoints.record import Parts
 from byhand.families import gpt2, llama
 from byhand.families.llama import Scaling

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from byhand.checkpoints import llmc, llmc_state
+from byhand.checkpoints import llmc_state
+from byhand.checkpoints.formats import llmc
 from byhand.families import gpt2
 from byhand.model import Model
 from byhand.weights import given

@@ -11,20 +11,19 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from byhand.checkpoints import gguf, hugging_face, llama2c, llmc, meta, nanogpt, openai, own
 from byhand.checkpoints.casting import DTYPES, cast
+from byhand.checkpoints.files.saving import beside
 from byhand.checkpoints.record import Checkpoint, Doubt, Finding, Parts, Progress, silent
-from byhand.checkpoints.saving import beside
 from byhand.checkpoints.unknown import described
 from byhand.errors import InputError
 
 __all__ = [
-    "FORMATS",
     "Checkpoint",
     "Doubt",
     "Finding",
     "Parts",
     "Progress",
+    "known",
     "read",
     "recognise",
     "save",
@@ -32,15 +31,21 @@ __all__ = [
     "writable",
 ]
 
-# In the order in which a path is held against them: those that cannot be mistaken for another first.
-MODULES = (own, gguf, llmc, openai, meta, nanogpt, hugging_face, llama2c)
-FORMATS: dict[str, ModuleType] = {module.NAME: module for module in MODULES}
+
+def known() -> dict[str, ModuleType]:
+    """Every format by its name, in the order in which a path is held against them.
+
+    Those that cannot be mistaken for another come first. They are imported when a file is first asked about.
+    """
+    from byhand.checkpoints.formats import gguf, hugging_face, llama2c, llmc, meta, nanogpt, openai, own
+
+    return {module.NAME: module for module in (own, gguf, llmc, openai, meta, nanogpt, hugging_face, llama2c)}
 
 
 def recognise(path: Path) -> ModuleType:
     """The format of a file or folder, by its content. Raises InputError that says what it is if it is none of them."""
     path = Path(path)
-    found = next((module for module in FORMATS.values() if module.recognise(path)), None)
+    found = next((module for module in known().values() if module.recognise(path)), None)
     if found is None:
         raise InputError(described(path))
     return found
@@ -53,7 +58,7 @@ def read(path: Path) -> Checkpoint:
 
 def writable() -> list[str]:
     """The names of the formats that can be written."""
-    return [name for name, module in FORMATS.items() if hasattr(module, "write")]
+    return [name for name, module in known().items() if hasattr(module, "write")]
 
 
 def save(
@@ -71,9 +76,9 @@ def save(
     format cannot hold, for a path that exists unless `force`, and for one that cannot be written.
     """
     if format not in writable():
-        what = "is read only" if format in FORMATS else "is unknown"
+        what = "is read only" if format in known() else "is unknown"
         raise InputError(f"format {format!r:.40} {what}; byhand writes {', '.join(writable())}")
-    write = FORMATS[format].write
+    write = known()[format].write
     has_own_types = "dtype" in write.__annotations__
     if dtype is not None and dtype not in DTYPES and not has_own_types:
         raise InputError(f"dtype {dtype!r:.40} is none that {format} can hold; use one of {', '.join(DTYPES)}")

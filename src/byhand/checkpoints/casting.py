@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from byhand.checkpoints.mapped import BFLOAT16, Array
+from byhand.checkpoints.files.mapped import BFLOAT16, Array
 from byhand.checkpoints.record import Parts
 from byhand.errors import InputError
 from byhand.weights import Lazy, Weights

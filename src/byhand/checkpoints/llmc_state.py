@@ -13,7 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from byhand.checkpoints.llmc import (
+from byhand.checkpoints.files.mapped import Array, Mapped
+from byhand.checkpoints.files.saving import beside, check_room
+from byhand.checkpoints.formats.llmc import (
     LLAMA_MODEL,
     START,
     STATE,
@@ -25,9 +27,7 @@ from byhand.checkpoints.llmc import (
     padded_size,
     write_arrays,
 )
-from byhand.checkpoints.mapped import Array, Mapped
 from byhand.checkpoints.record import Progress, silent
-from byhand.checkpoints.saving import beside, check_room
 from byhand.errors import InputError
 from byhand.families import gpt2
 from byhand.layouts import Source, match

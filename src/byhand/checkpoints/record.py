@@ -41,7 +41,7 @@ class Doubt(NamedTuple):
 class Checkpoint:
     """A model as it lies on disk. Nothing of its weights has been read.
 
-    format: key in FORMATS; description: "Hugging Face folder, safetensors in 3 shards"; family: key in
+    format: key in `known`; description: "Hugging Face folder, safetensors in 3 shards"; family: key in
     families.FAMILIES; config: the family's Config; weights: by address; rows: what was done between file and model,
     as (name in the file, addresses, in words); ignored: arrays that are no weights, with the reason.
     """

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from byhand.checkpoints.llmc import CHUNK, START, converted, first, header_bytes, numbers
-from byhand.checkpoints.mapped import Array, Mapped
-from byhand.checkpoints.saving import beside, check_room
+from byhand.checkpoints.files.mapped import Array, Mapped
+from byhand.checkpoints.files.saving import beside, check_room
+from byhand.checkpoints.formats.llmc import CHUNK, START, converted, first, header_bytes, numbers
 from byhand.errors import InputError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from byhand.checkpoints import torch_files
+from byhand.checkpoints.files import torch_files
 from byhand.errors import InputError
 
 READS = "byhand reads Hugging Face, Meta, llm.c, llama2.c, GGUF, OpenAI's GPT-2, nanoGPT and its own folders"

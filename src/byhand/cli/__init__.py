@@ -11,7 +11,20 @@ from typing import Annotated, NoReturn
 from typer import Exit, Option, Typer, TyperException
 
 from byhand import __version__
-from byhand.cli import compare, convert, explain, generate, inspect, models, pseudocode, pull, run, tokenize, tour, trace
+from byhand.cli import (
+    compare,
+    convert,
+    explain,
+    generate,
+    inspect,
+    models,
+    pseudocode,
+    pull,
+    run,
+    tokenize,
+    tour,
+    trace,
+)
 from byhand.cli.arguments import HELP, enter
 from byhand.cli.show import CLOSED_PIPE, leave
 from byhand.errors import ByhandError
@@ -19,7 +32,7 @@ from byhand.errors import ByhandError
 WRONG_USE, STOPPED = 2, 130
 
 app = Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False, context_settings=HELP)
-for module in (tour, models, run, generate, trace, explain, pseudocode, inspect, convert, tokenize, compare, pull):
+for module in (tour, models, run, generate, trace, explain, pseudocode, compare, inspect, convert, tokenize, pull):
     enter(app, module.__name__.rpartition(".")[2], module.command, module.EXAMPLES)
 
 

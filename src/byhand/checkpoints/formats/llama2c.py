@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from byhand.checkpoints.groups import dequantized, quantized
-from byhand.checkpoints.llmc import LAYERS, converted, tokenizer_near
-from byhand.checkpoints.mapped import Array, Mapped
+from byhand.checkpoints.files.groups import dequantized, quantized
+from byhand.checkpoints.files.mapped import Array, Mapped
+from byhand.checkpoints.files.saving import check_room
+from byhand.checkpoints.formats.llmc import LAYERS, converted, tokenizer_near
 from byhand.checkpoints.record import Checkpoint, Finding, Parts, Progress, silent
-from byhand.checkpoints.saving import check_room
 from byhand.checkpoints.table import Found, checkpoint, program_of
 from byhand.errors import InputError
 from byhand.families import llama

@@ -12,11 +12,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from byhand.checkpoints import safetensors
-from byhand.checkpoints.jsons import Fields, read_object
-from byhand.checkpoints.mapped import Array
+from byhand.checkpoints.files import safetensors
+from byhand.checkpoints.files.jsons import Fields, read_object
+from byhand.checkpoints.files.mapped import Array
+from byhand.checkpoints.files.saving import check_room
 from byhand.checkpoints.record import Checkpoint, Finding, Parts, Progress, silent
-from byhand.checkpoints.saving import check_room
 from byhand.checkpoints.table import Found, checkpoint, program_of
 from byhand.checkpoints.tokenizers import tokenizer_beside
 from byhand.errors import InputError

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from byhand.checkpoints.jsons import Fields, parsed, read_object
-from byhand.checkpoints.mapped import BFLOAT16, Array, Mapped, check_name, nbytes
+from byhand.checkpoints.files.jsons import Fields, parsed, read_object
+from byhand.checkpoints.files.mapped import BFLOAT16, Array, Mapped, check_name, nbytes
 from byhand.checkpoints.record import Progress, silent
 from byhand.errors import InputError
 from byhand.shapes import Shape

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from byhand.checkpoints import hugging_face_config as configs
-from byhand.checkpoints import safetensors, torch_files
-from byhand.checkpoints.hugging_face_write import write
-from byhand.checkpoints.jsons import Fields, read_object
-from byhand.checkpoints.mapped import Array, check_name
+from byhand.checkpoints.files import safetensors, torch_files
+from byhand.checkpoints.files.jsons import Fields, read_object
+from byhand.checkpoints.files.mapped import Array, check_name
+from byhand.checkpoints.formats import hugging_face_config as configs
+from byhand.checkpoints.formats.hugging_face_write import write
 from byhand.checkpoints.record import Checkpoint, Doubt, Finding
 from byhand.checkpoints.table import Found, checkpoint
 from byhand.checkpoints.tokenizers import tokenizer_beside

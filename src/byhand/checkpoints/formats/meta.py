@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from byhand.checkpoints import torch_files
-from byhand.checkpoints.hugging_face import state_dict
-from byhand.checkpoints.jsons import Fields, read_object
-from byhand.checkpoints.mapped import Array
+from byhand.checkpoints.files import torch_files
+from byhand.checkpoints.files.jsons import Fields, read_object
+from byhand.checkpoints.files.mapped import Array
+from byhand.checkpoints.formats.hugging_face import state_dict
 from byhand.checkpoints.record import Checkpoint, Finding
 from byhand.checkpoints.table import Found, checkpoint
 from byhand.checkpoints.tokenizers import tokenizer_beside

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from byhand.checkpoints.crc32c import crc32c, masked
-from byhand.checkpoints.mapped import Mapped
+from byhand.checkpoints.files.crc32c import crc32c, masked
+from byhand.checkpoints.files.mapped import Mapped
 from byhand.errors import InputError
 
 MAGIC = 0xDB4775248B80FB57

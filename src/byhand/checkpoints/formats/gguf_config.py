@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from byhand.checkpoints.gguf_file import Entry, File, Texts
+from byhand.checkpoints.files.gguf_file import Entry, File, Texts
+from byhand.checkpoints.formats.rope_factors import scaling_of
 from byhand.checkpoints.record import Finding
-from byhand.checkpoints.rope_factors import scaling_of
 from byhand.errors import InputError
 from byhand.families import gpt2, llama
 

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from byhand import tokenizer as tokenizers
-from byhand.checkpoints.gguf_file import ALIGNMENT, header
-from byhand.checkpoints.hugging_face_write import complete
-from byhand.checkpoints.quantized import BLOCK, BLOCKS, KINDS, Quantized, encoded, nbytes
+from byhand.checkpoints.files.gguf_file import ALIGNMENT, header
+from byhand.checkpoints.files.quantized import BLOCK, BLOCKS, KINDS, Quantized, encoded, nbytes
+from byhand.checkpoints.files.saving import check_room
+from byhand.checkpoints.formats.hugging_face_write import complete
+from byhand.checkpoints.formats.rope_factors import factors
 from byhand.checkpoints.record import Parts, Progress, silent
-from byhand.checkpoints.rope_factors import factors
-from byhand.checkpoints.saving import check_room
 from byhand.errors import InputError
 from byhand.layouts import Row, joined, rows_for, shape
 from byhand.layouts.gguf import LAYOUTS

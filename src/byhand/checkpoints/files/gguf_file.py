@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from byhand.checkpoints.mapped import Mapped
+from byhand.checkpoints.files.mapped import Mapped
 from byhand.errors import InputError
 from byhand.shapes import Shape
 

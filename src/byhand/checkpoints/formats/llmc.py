@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from byhand.checkpoints.mapped import BFLOAT16, Array, Mapped
+from byhand.checkpoints.files.mapped import BFLOAT16, Array, Mapped
+from byhand.checkpoints.files.saving import check_room
 from byhand.checkpoints.record import Checkpoint, Finding, Parts, Progress, silent
-from byhand.checkpoints.saving import check_room
 from byhand.checkpoints.table import Found, checkpoint, program_of
 from byhand.checkpoints.tokenizers import tokenizer_beside
 from byhand.errors import InputError

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from byhand.checkpoints import hugging_face_config as configs
+from byhand.checkpoints.files.safetensors import SHARD, Planned
+from byhand.checkpoints.files.safetensors import write as write_arrays
+from byhand.checkpoints.files.saving import check_room
+from byhand.checkpoints.formats import hugging_face_config as configs
 from byhand.checkpoints.record import Parts, Progress, silent
-from byhand.checkpoints.safetensors import SHARD, Planned
-from byhand.checkpoints.safetensors import write as write_arrays
-from byhand.checkpoints.saving import check_room
 from byhand.errors import InputError
 from byhand.families import FAMILIES
 from byhand.layouts import Layout, Row, joined, rows_for, shape

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from byhand.checkpoints.jsons import Fields
+from byhand.checkpoints.files.jsons import Fields
 from byhand.checkpoints.record import Doubt, Finding
 from byhand.errors import InputError
 from byhand.families import bert, gpt2, llama

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from byhand.checkpoints import torch_files
-from byhand.checkpoints.jsons import Fields
-from byhand.checkpoints.mapped import Array, check_name
+from byhand.checkpoints.files import torch_files
+from byhand.checkpoints.files.jsons import Fields
+from byhand.checkpoints.files.mapped import Array, check_name
 from byhand.checkpoints.record import Checkpoint, Doubt, Finding
 from byhand.checkpoints.table import Found, checkpoint
 from byhand.checkpoints.tokenizers import tokenizer_beside

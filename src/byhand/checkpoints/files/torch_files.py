@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from byhand.checkpoints.mapped import BFLOAT16, Array, Mapped, possible
-from byhand.checkpoints.pickled import Name, Unpickler
+from byhand.checkpoints.files.mapped import BFLOAT16, Array, Mapped, possible
+from byhand.checkpoints.files.pickled import Name, Unpickler
 from byhand.errors import InputError
 from byhand.shapes import Shape
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from byhand.checkpoints.jsons import Fields, read_object
-from byhand.checkpoints.leveldb import is_table
-from byhand.checkpoints.mapped import Array
+from byhand.checkpoints.files.jsons import Fields, read_object
+from byhand.checkpoints.files.leveldb import is_table
+from byhand.checkpoints.files.mapped import Array
+from byhand.checkpoints.files.tensorflow import Bundle, read_bundle
 from byhand.checkpoints.record import Checkpoint, Finding
 from byhand.checkpoints.table import Found, checkpoint
-from byhand.checkpoints.tensorflow import Bundle, read_bundle
 from byhand.checkpoints.tokenizers import tokenizer_beside
 from byhand.errors import InputError
 from byhand.families import gpt2

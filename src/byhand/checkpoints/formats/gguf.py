@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from byhand import tokenizer as tokenizers
-from byhand.checkpoints.gguf_config import FAMILIES, WORDS, architecture, config, shown
-from byhand.checkpoints.gguf_file import VERSION, Entry, File, Texts, is_gguf, opened
-from byhand.checkpoints.gguf_writing import write
-from byhand.checkpoints.quantized import KINDS, PLAIN, Quantized, dequantized, row_bytes
+from byhand.checkpoints.files.gguf_file import VERSION, Entry, File, Texts, is_gguf, opened
+from byhand.checkpoints.files.quantized import KINDS, PLAIN, Quantized, dequantized, row_bytes
+from byhand.checkpoints.formats.gguf_config import FAMILIES, WORDS, architecture, config, shown
+from byhand.checkpoints.formats.gguf_writing import write
 from byhand.checkpoints.record import Checkpoint, Finding
 from byhand.checkpoints.table import Found, checkpoint
 from byhand.errors import InputError

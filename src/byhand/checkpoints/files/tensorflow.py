@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from byhand.checkpoints.crc32c import crc32c, masked
-from byhand.checkpoints.leveldb import rows, varint
-from byhand.checkpoints.mapped import BFLOAT16, Array, Mapped
+from byhand.checkpoints.files.crc32c import crc32c, masked
+from byhand.checkpoints.files.leveldb import rows, varint
+from byhand.checkpoints.files.mapped import BFLOAT16, Array, Mapped
 from byhand.errors import InputError
 from byhand.shapes import Shape
 
