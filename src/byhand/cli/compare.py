@@ -19,10 +19,10 @@ from byhand.model import Model
 
 EXAMPLES = (
     "compare gpt2-tiny gpt2-tiny Hello --dtype-b float64",
-    'compare bert-tiny bert-tiny Hello --edit-b "blocks.1.mlp.up.weight[3,5]+=0.001"',
-    "compare gpt2-124m.bin gpt2_124M_debug_state.bin",
-    "compare my-llama/ my-llama/ --with transformers",
-    "compare my-llama/ theirs.npz --all",
+    'compare aab aab aab --edit-b "blocks.0.attn.v.weight[5,0,7]=0"',
+    "compare gpt2_124M.bin gpt2_124M_debug_state.bin",
+    "compare llama/ llama/ --with transformers",
+    "compare llama/ theirs.npz --all",
 )
 DIFFER = 1
 HELP_OF_TEXT = "What both are run on; else a few fixed ids."
