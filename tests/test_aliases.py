@@ -10,6 +10,7 @@ from byhand import aliases
 from byhand.aliases import hugging_face, llmc, transformer_lens
 from byhand.errors import AddressError
 from byhand.families import bert, llama, original
+from byhand.layouts import llmc as files
 from byhand.program import Program
 
 PROJECTS = {"llm.c": llmc, "TransformerLens": transformer_lens, "Hugging Face": hugging_face}
@@ -61,7 +62,8 @@ def test_every_array_of_llmc_has_its_shape_and_axes(run, name, shape):
 
 def test_the_arrays_of_llmc_are_those_and_no_others(run):
     assert len(ACTIVATIONS) == 23 and len(PARAMETERS) == 16
-    assert {name for table in llmc.TABLES["gpt2"] for name in table} == {*ACTIVATIONS, *PARAMETERS}
+    named = {name for table in llmc.TABLES["gpt2"] for name in table}
+    assert (named, set(files.GPT2.rows)) == (set(ACTIVATIONS), set(PARAMETERS))
     assert sum(np.prod(shape) for shape in PARAMETERS.values()) == run.program.parameters
 
 

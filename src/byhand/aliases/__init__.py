@@ -17,6 +17,8 @@ from byhand.aliases import hugging_face, llmc, transformer_lens
 from byhand.aliases.recipe import Recipe, Table, same
 from byhand.layouts import Layout, Row, joined, rows_for
 from byhand.layouts.hugging_face import LAYOUTS
+from byhand.layouts.layout import changes
+from byhand.layouts.llmc import GPT2
 from byhand.program import Program
 
 Array = np.ndarray[Any, Any]
@@ -83,13 +85,11 @@ def by_address(program: Program) -> dict[str, list[str]]:
 def projects(program: Program) -> list[dict[str, View]]:
     """The names of each project: llm.c, TransformerLens, Hugging Face."""
     family = program.name.partition(" ")[0]
-    layout = LAYOUTS.get(family)
+    files = (GPT2, None, LAYOUTS.get(family))
     if any(step.operator.name == "rotary_pairs" for step in program):
         family = f"{family}, pairs"
     found = [expanded(program, project.TABLES.get(family, ())) for project in (llmc, transformer_lens, hugging_face)]
-    if layout:
-        found[-1] |= parameters(program, layout)
-    return found
+    return [of | (parameters(program, layout) if layout else {}) for of, layout in zip(found, files, strict=True)]
 
 
 def parameters(program: Program, layout: Layout) -> dict[str, View]:
@@ -103,8 +103,13 @@ def of_row(row: Row, program: Program) -> View:
     def make(*arrays: Array) -> Array:
         return joined(row, dict(zip(row.weights, arrays, strict=True)).__getitem__, program)
 
+    plain = len(row.weights) == 1 and changes(row, program) == "as it is"
     merged = ("D" if len(group) > 1 else group.upper() for group in row.stored.groups)
-    return View(tuple(row.weights), "L" * row.stored.stacked + "".join(merged), Recipe(make, "", tuple(row.weights)))
+    return View(
+        tuple(row.weights),
+        "L" * row.stored.stacked + "".join(merged),
+        Recipe(same if plain else make, "", tuple(row.weights)),
+    )
 
 
 def expanded(program: Program, tables: Sequence[Table]) -> dict[str, View]:

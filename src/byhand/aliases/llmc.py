@@ -1,4 +1,4 @@
-"""llm.c's names for GPT-2's activations and parameters, in its shapes.
+"""llm.c's names for GPT-2's activations, in its shapes; those of its parameters are the names of its files' layout.
 
 A value that every block has is stacked over the layers: ``run["preatt"][3]`` is layer 3. Heads lie side by side, and a
 matrix stands with its output first. Three things differ from the buffers of a running llm.c:
@@ -12,7 +12,7 @@ Other families have a name where the value means the same there. In a family tha
 is the sum before the second norm and `ln2` its result.
 """
 
-from byhand.aliases.recipe import Table, beside, joined, row, same, turned
+from byhand.aliases.recipe import Table, beside, row
 
 AT = "blocks.{l}"
 Q, K, V = f"{AT}.attn.q", f"{AT}.attn.k", f"{AT}.attn.v"
@@ -29,23 +29,11 @@ STREAM: Table = {
     "logits": "logits",
     "probs": "probs",
     "losses": "losses",
-    "wte": "token.weight",
-    "wpe": "position.weight",
-    "qkvw": row(turned(beside), "DD", f"{Q}.weight", f"{K}.weight", f"{V}.weight"),
-    "qkvb": row(beside, "D", f"{Q}.bias", f"{K}.bias", f"{V}.bias"),
-    "attprojw": row(turned(joined), "DD", f"{AT}.attn.out.weight"),
-    "attprojb": f"{AT}.attn.out.bias",
-    "fcprojw": row(turned(same), "DF", f"{AT}.mlp.down.weight"),
-    "fcprojb": f"{AT}.mlp.down.bias",
 }
 NORMS: Table = {
     "ln1": f"{AT}.norm1.out",
     "ln1_mean": f"{AT}.norm1.mean",
     "ln1_rstd": f"{AT}.norm1.rstd",
-    "ln1w": f"{AT}.norm1.gain",
-    "ln1b": f"{AT}.norm1.shift",
-    "ln2w": f"{AT}.norm2.gain",
-    "ln2b": f"{AT}.norm2.shift",
 }
 BEFORE: Table = {
     "ln2": f"{AT}.norm2.out",
@@ -55,8 +43,6 @@ BEFORE: Table = {
     "lnf": "final_norm.out",
     "lnf_mean": "final_norm.mean",
     "lnf_rstd": "final_norm.rstd",
-    "lnfw": "final_norm.gain",
-    "lnfb": "final_norm.shift",
 }
 AFTER: Table = {
     "residual3": f"{AT}.sum",
@@ -67,8 +53,6 @@ AFTER: Table = {
 FEED_FORWARD: Table = {
     "fch": f"{AT}.mlp.pre",
     "fch_gelu": f"{AT}.mlp.act",
-    "fcw": row(turned(same), "FD", f"{AT}.mlp.up.weight"),
-    "fcb": f"{AT}.mlp.up.bias",
 }
 
 TABLES: dict[str, tuple[Table, ...]] = {

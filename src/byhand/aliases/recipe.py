@@ -52,16 +52,6 @@ def beside(*arrays: Array) -> Array:
     return np.concatenate([array.reshape(*array.shape[:-2], -1) for array in arrays], axis=-1)
 
 
-def joined(weight_HKD: Array) -> Array:
-    """The output projection as one matrix, [H, K, D] to [H*K, D]."""
-    return weight_HKD.reshape(-1, weight_HKD.shape[-1])
-
-
-def turned(make: Make) -> Make:
-    """The same with the last axis first: a matrix stored with its output before its input."""
-    return lambda *arrays: make(*arrays).T
-
-
 def paired_last(array: Array) -> Array:
     """Features (2j, 2j+1) of every head moved to (j, j + K/2): from Meta's rotary layout to Hugging Face's."""
     return np.concatenate([array[..., 0::2], array[..., 1::2]], axis=-1)
