@@ -143,7 +143,7 @@ def test_a_failure_leaves_the_old_file(byhand, tmp_path, monkeypatch):
 
     monkeypatch.setattr(saving.np, "savez", full)
     answer = byhand("trace", "aab", "baa", "--out", str(file), "--force", code=2)
-    assert answer.err == f"byhand: error: cannot write {file}: No space left on device\n"
+    assert answer.err == f"byhand: error: cannot write {file}: No space left on device; nothing was written\n"
     assert file.read_text() == "mine" and os.listdir(tmp_path) == ["values.npz"]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from byhand.checkpoints.files.saving import beside
 from byhand.errors import InputError
 from byhand.tensor import Array
 
@@ -33,27 +33,7 @@ def save_arrays(path: Path, arrays: Mapping[str, Array]) -> int:
     plain = {
         name: array.astype(np.float32) if array.dtype.name == "bfloat16" else array for name, array in arrays.items()
     }
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            beside = Path(file.name)
-            try:
-                np.savez(file, **plain)  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-                size = file.tell()
-                file.close()
-                beside.chmod(0o666 & ~umask())
-                beside.replace(path)
-            except BaseException:
-                beside.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
-    return size
-
-
-def umask() -> int:
-    """The permissions that new files of this user do not get; temporary files have fewer."""
-    current = os.umask(0)
-    os.umask(current)
-    return current
+    with beside(path, force=True) as new:
+        with new.open("wb") as file:
+            np.savez(file, **plain)  # type: ignore[arg-type]
+        return new.stat().st_size
