@@ -43,7 +43,7 @@ def checkpoint(rotary, doubt=ROTARY, tokenizer=True):
     config, weights = trained(rotary)
     opened = replace(config, rotary=doubt.choices[0]) if doubt is ROTARY else config
     reader = Characters(PRINTABLE) if tokenizer else None
-    found = (Finding("rotary", "halves", "what most files have"),)
+    found = (Finding("rotary layout", "halves", "what most files have"),)
     return Checkpoint(Path("model"), "hf", "a folder", "llama", opened, weights, reader, found, (doubt,))
 
 
@@ -52,7 +52,7 @@ def test_the_layout_a_model_was_trained_with_is_found(rotary):
     after = decided(checkpoint(rotary))
     assert after.config.rotary == rotary and after.doubts == ()
     (finding,) = after.findings
-    assert finding.what == "rotary" and finding.value == rotary
+    assert finding.what == "rotary layout" and finding.value == rotary
     assert "there is no config.json; loss on 8 tokens of ordinary text: halves" in finding.how
     assert f"so {rotary} was taken" in finding.how
 

@@ -3,6 +3,7 @@
 import re
 import tracemalloc
 
+import ml_dtypes
 import pytest
 
 import byhand
@@ -234,3 +235,19 @@ def test_a_model_says_what_a_run_will_keep(dtype, keep):
     model = byhand.load("gpt2-tiny")
     run = model.run([[1, 2, 3, 4], [5, 6, 7, 8]], dtype=dtype, keep=keep)
     assert model.kept_bytes(2, 4, keep=keep, dtype=dtype) == {name: array.nbytes for name, array in run.kept.items()}
+
+
+def test_a_lookup_takes_its_rows_and_leaves_the_table_as_it_is():
+    config = gpt2.Config(layers=1, width=64, heads=2, hidden=128, vocabulary=50_000, context=8)
+    made = byhand.make("gpt2", config, random(gpt2.program(config), 0, ml_dtypes.bfloat16))
+    table_VD = made.weights["token.weight"]
+    for address in made.weights:
+        assert made.weights[address].nbytes
+    run = made.run([1, 2, 3], dtype="float64", keep=[])
+    run.kept.clear()
+    tracemalloc.start()
+    row_BTD = run.look("embed.token")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (row_BTD[0] == table_VD[[1, 2, 3]].astype(float)).all()
+    assert most < table_VD.nbytes / 10

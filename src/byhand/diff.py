@@ -10,6 +10,7 @@ import numpy as np
 from byhand.errors import InputError
 from byhand.program import Program
 from byhand.shapes import Index
+from byhand.tokenizer import quoted
 
 Array = np.ndarray[Any, Any]
 
@@ -93,7 +94,7 @@ def best(logits_V: Array, labels: tuple[str, ...], most: int = 3) -> str:
     probs_V = np.exp(wide_V - wide_V.max())
     probs_V /= probs_V.sum()
     order = np.argsort(-probs_V, kind="stable")[:most]
-    return ", ".join(f"{repr(labels[v]) if labels else v} {probs_V[v]:.1%}" for v in order)
+    return ", ".join(f"{quoted(labels[v]) if labels else v} {probs_V[v]:.1%}" for v in order)
 
 
 def diff(one: Comparable, other: Comparable, labels: tuple[str, ...] = ()) -> Diff:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from byhand import inputs
-from byhand.checkpoints.record import Checkpoint, Doubt, Finding
+from byhand.checkpoints.record import Checkpoint, Doubt, Finding, in_order
 from byhand.engines.reference import precision
 from byhand.errors import InputError
 from byhand.families import FAMILIES
@@ -50,11 +50,11 @@ def settle(checkpoint: Checkpoint, doubt: Doubt) -> Checkpoint:
     text = "of ordinary text" if readable(checkpoint) else "that it continued itself"
     outcome = "so" if clear else f"which is less than {margin} apart or no better than guessing, so the usual one,"
     how = f"{doubt.why}; loss on {LENGTH} tokens {text}: {measured}; {outcome} {chosen} was taken"
-    finding = Finding(doubt.name, str(chosen), how)
+    finding = Finding(doubt.what, str(chosen), how)
     return replace(
         checkpoint,
         config=replace(checkpoint.config, **{doubt.name: chosen}),
-        findings=(*(each for each in checkpoint.findings if each.what != doubt.name), finding),
+        findings=in_order([finding, *checkpoint.findings]),
     )
 
 

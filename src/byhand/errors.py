@@ -1,8 +1,17 @@
 """Everything that can be wrong with what a user gave. Each message is one line: what, where, what was got, the fix."""
 
 
+def one_line(text: str) -> str:
+    """A text in one line that a terminal can be given: what files are called may hold anything."""
+    line = " ".join(text.splitlines())
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
+
+
 class ByhandError(Exception):
     """Base of all errors a user can cause; the command line prints the line and exits with 2."""
+
+    def __init__(self, line: object = "") -> None:
+        super().__init__(one_line(str(line)))
 
 
 class ShapeError(ByhandError):

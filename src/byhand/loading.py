@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from byhand import checkpoints, hub
+from byhand.checkpoints.files.places import place_of
 from byhand.doctor import decided
 from byhand.errors import InputError
 from byhand.families import FAMILIES, gpt2, handmade
@@ -39,8 +40,8 @@ def load(name: str | Path, *, seed: int = 0) -> Model:
     text = str(name)
     if text in names() and not isinstance(name, Path):
         return built_in(text, seed)
-    if isinstance(name, str | Path) and text and Path(text).expanduser().exists():
-        return from_files(Path(text).expanduser())
+    if isinstance(name, str | Path) and text and (path := place_of(name)).exists():
+        return from_files(path)
     if hub.looks_like_name(text) and (folder := hub.find(text)):
         return from_files(folder, text)
     raise InputError(f"no model {name!r}; {hint(text)}; `byhand models` lists all")

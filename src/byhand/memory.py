@@ -86,7 +86,8 @@ def alive_bytes(steps: Sequence[Step], sizes: Mapping[str, int], keep: Collectio
 
 def working_bytes(steps: Sequence[Step], shapes: Mapping[str, Shape], precision: Precision) -> int:
     """Bytes that the largest step takes for what it reads and writes, in the precision it computes in."""
-    numbers = (sum(prod(shapes[name]) for name in step.names.values()) for step in steps)
+    used = (step.writes if step.operator.picks else step.names for step in steps)
+    numbers = (sum(prod(shapes[name]) for name in names.values()) for names in used)
     return max(numbers, default=0) * precision.computed.itemsize
 
 

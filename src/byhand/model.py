@@ -16,6 +16,7 @@ from byhand import checkpoints, inputs, sampling
 from byhand.addresses import place, resolve
 from byhand.changes import planned
 from byhand.checkpoints import Finding
+from byhand.checkpoints.files.places import place_of
 from byhand.decoding import Decoding
 from byhand.engines.reference import precision
 from byhand.errors import InputError
@@ -246,7 +247,7 @@ class Model:
         if FAMILIES.get(module) is not self.family:
             raise InputError(f"{self.name} is of a family of your own, {module}, which no format can name; save arrays")
         parts = checkpoints.Parts(self.name, module, self.config, self.program, self.weights, self.tokenizer)
-        return checkpoints.save(parts, Path(path), format, dtype=dtype, force=force, progress=progress)
+        return checkpoints.save(parts, place_of(path), format, dtype=dtype, force=force, progress=progress)
 
 
 def restored(

@@ -81,12 +81,16 @@ class Run:
         if address in self.inputs:
             return self.inputs[address]
         if address in self.program.weights:
-            return frozen(self.setting.precision.keep(self.setting.weights[address]))
+            return frozen(self.setting.precision.keep(self.stored(address)))
         if address in self.program.producer:
             return self.compute([address], silent)[address]
         if address.endswith(UNEDITED) and base(address) in self.program.producer:
             return self.unedited(base(address))
         raise unknown(self.program, address)
+
+    def stored(self, address: str) -> Array:
+        """As `look`, but a weight as the model holds it, in a type of its own and perhaps still on the disk."""
+        return self.setting.weights[address] if address in self.program.weights else self.look(address)
 
     def shape(self, address: str) -> Shape:
         """The shape of the array at an address, without computing it."""
@@ -153,7 +157,7 @@ class Run:
     def compute(self, targets: Collection[str], progress: Progress) -> dict[str, Array]:
         """Run the steps that make these values from what is kept, and return them; nothing is kept."""
         steps = self.program.needed(targets, lambda address: address in self.kept)
-        made = reference.forward(steps, self.look, self.setting.precision, targets, self.change, progress)
+        made = reference.forward(steps, self.look, self.setting.precision, targets, self.change, progress, self.stored)
         return {address: frozen(array) for address, array in made.items()}
 
     def change(self, address: str, array: Array) -> Array:
@@ -223,7 +227,7 @@ class Run:
         """What changed from this run to another of the same program: first, largest, output before and after."""
         if not isinstance(other, Run):
             raise InputError(f"a run is compared with another run, got {type(other).__name__}")
-        return diff(self, other, self.setting.tokens.labels())
+        return diff(self, other, self.setting.tokens.labels(self.program.sizes.get("V", 0)))
 
     # --- gradients --------------------------------------------------------------------------------------------
 

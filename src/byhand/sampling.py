@@ -34,6 +34,7 @@ from byhand.program import Program
 from byhand.run import Run, execute
 from byhand.setting import Tokens
 from byhand.shapes import whole
+from byhand.tokenizer import quoted
 from byhand.weights import Weights
 
 Array = np.ndarray[Any, Any]
@@ -194,7 +195,7 @@ class Choice:
     given: dict[str, Array] | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
-        return f"<choice of {self.text!r} ({self.token}) at {self.position}, probability {self.probability:.4g}>"
+        return f"<choice of {quoted(self.text)} ({self.token}) at {self.position}, probability {self.probability:.4g}>"
 
     @cached_property
     def run(self) -> Run:
@@ -239,7 +240,7 @@ class Choice:
         Raises InputError if the logits of this choice were not kept.
         """
         chosen = next(each for each in self.candidates(1) if each.token == self.token)
-        name = f"{self.text!r} ({self.token})"
+        name = f"{quoted(self.text)} ({self.token})"
         if self.uniform is None:
             stage = self.stages[-1]
             value = self.run.look(stage)[0, 0, self.token]

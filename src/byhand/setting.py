@@ -22,8 +22,6 @@ class Decoding(Protocol):
 
     def decode(self, ids: Sequence[int]) -> str: ...
 
-    def __len__(self) -> int: ...
-
 
 @dataclass(frozen=True)
 class Tokens:
@@ -34,9 +32,9 @@ class Tokens:
     def text(self, token: int) -> str:
         return str(token) if self.tokenizer is None else self.tokenizer.decode([token])
 
-    def labels(self) -> tuple[str, ...]:
-        """The text of every token of the vocabulary; none without a tokenizer."""
-        return () if self.tokenizer is None else tuple(map(self.text, range(len(self.tokenizer))))
+    def labels(self, count: int) -> tuple[str, ...]:
+        """The text of each of so many ids, also of those that only pad the vocabulary; none without a tokenizer."""
+        return () if self.tokenizer is None else tuple(map(self.text, range(count)))
 
 
 @dataclass(frozen=True)

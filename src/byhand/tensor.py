@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from byhand.shapes import pick, within
+from byhand.tokenizer import quoted
 
 Array = np.ndarray[Any, Any]
 Labels = Mapping[str, list[Any]]  # by axis letter: list[str] for one text, a list of them for several
@@ -99,7 +100,7 @@ class Tensor(NDArrayOperatorsMixin):
     def __repr__(self) -> str:
         sizes = " ".join(f"{letter}={size}" for letter, size in zip(self.axes, self.shape, strict=True)) or "a number"
         labels = [line for letter in self.labels if letter in self.axes for line in lines(letter, self.labels[letter])]
-        tokens = "".join(f"\n{name}: {' '.join(map(repr, names))}" for name, names in labels)
+        tokens = "".join(f"\n{name}: {' '.join(map(quoted, names))}" for name, names in labels)
         numbers = np.array2string(self.array, precision=4, suppress_small=True, threshold=200, edgeitems=3)
         return f"{self.address}  {sizes}  {self.dtype}{tokens}\n{numbers}"
 

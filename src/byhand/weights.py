@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from math import prod, sqrt
 from typing import Any
@@ -19,16 +19,29 @@ from byhand.shapes import Shape, whole
 Array = np.ndarray[Any, Any]
 
 
+AT_ONCE = 2**17  # numbers of an array that is worked on in parts
+
+
 @dataclass(frozen=True, eq=False)
 class Lazy:
-    """An array that is made from a file each time it is asked for and never kept: quantised, or lying in pieces."""
+    """An array that is made from a file each time it is asked for and never kept: quantised, or lying in pieces.
+
+    parts: makes it some rows at a time, where that is possible; a table of tokens can be most of a model.
+    """
 
     shape: Shape
     dtype: np.dtype[Any]
     make: Callable[[], Array]
+    parts: Callable[[], Iterator[Array]] | None = field(default=None, kw_only=True)
 
     def __call__(self) -> Array:
         return self.make()
+
+
+def slices(array: Array) -> Iterator[Array]:
+    """An array some rows at a time."""
+    rows = max(1, AT_ONCE // max(1, prod(array.shape[1:])))
+    return (array[start : start + rows] for start in range(0, len(array), rows))
 
 
 class Weights(Mapping[str, Array]):
@@ -51,6 +64,11 @@ class Weights(Mapping[str, Array]):
         if callable(source):
             source = self.sources[address] = frozen(source())
         return source
+
+    def parts(self, address: str) -> Iterator[Array]:
+        """A weight some rows at a time, so that one that is made anew is never in memory as a whole."""
+        source = self.sources.get(address)
+        return source.parts() if isinstance(source, Lazy) and source.parts else slices(self[address])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.sources)

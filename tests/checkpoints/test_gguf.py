@@ -235,8 +235,8 @@ def test_a_tokenizer_of_another_way_is_left_out_and_said(tmp_path):
 def test_findings_say_how_each_is_known(tmp_path):
     found = gguf.read(written(tmp_path / "a.gguf", parts(CONFIGS["llama 3.1"]), "q4_0"))
     said = {each.what: each.value for each in found.findings}
-    assert (said["rotary layout"], said["tying"], said["eps"]) == ("pairs", "untied", "1e-05")
-    assert said["rotary scaling"] == "factor 8, low 1, high 4, context 64" and "Q4_0" in found.description
+    assert (said["rotary layout"], said["tied"], said["eps"]) == ("pairs", "no", "1e-05")
+    assert said["scaling"] == "factor 8, low 1, high 4, context 64" and "Q4_0" in found.description
     assert said["dtype"] == "Q4_0 (16 arrays), float32 (5 arrays)"
 
 

@@ -45,7 +45,8 @@ class Done(Exception):
     pass
 
 def told(step):
-    raise Done
+    if step.address != "embed.out":  # the rows of the token table have been read
+        raise Done
 
 try:
     model.run([1, 2, 3], keep=[], progress=told)

@@ -100,9 +100,11 @@ def test_groups_that_were_read_are_found_again_though_dividing_rounds():
 def test_what_was_found_says_how_it_is_known(version, path):
     written(path, version)
     said = {each.what: f"{each.value}, {each.how}" for each in llama2c.read(path).findings}
-    assert said["rotary"].startswith("pairs") and said["eps"].startswith("1e-05") and said["tied"].startswith("false")
+    assert (
+        said["rotary layout"].startswith("pairs") and said["eps"].startswith("1e-05") and said["tied"].startswith("no")
+    )
     assert said["theta"].startswith("10000") and ("agree" in said["theta"]) == (version == 0)
-    assert ("int8, 16 in a group" in said.get("numbers", "")) == (version == 2)
+    assert ("int8, 16 in a group" in said["dtype"]) == (version == 2)
 
 
 def test_groups_divide_both_widths(path):

@@ -79,7 +79,7 @@ def test_rows_behind_the_vocabulary_are_cut_off_and_said(good, path):
 
 def test_what_was_found_says_how_it_is_known(good, path):
     said = {each.what: each.value for each in llmc.read(path).findings}
-    assert said["activation"] == "gelu_tanh" and said["eps"] == "1e-05" and said["tied"] == "true"
+    assert said["activation"] == "gelu_tanh" and said["eps"] == "1e-05" and said["tied"] == "yes"
     assert said["matrices"] == "output first" and said["heads"] == "4 of width 8" and said["tokenizer"] == "none"
 
 

@@ -74,7 +74,7 @@ def test_a_folder_is_read(blocks, kind, folder):
     assert openai.read(folder / "model.ckpt.index").config == GPT2
     assert openai.verify(folder) == 4 + 2 * 12
     facts = {each.what: each.value for each in found.findings}
-    assert facts["matrices"] == "input first" and facts["activation"] == "gelu_tanh" and facts["tied"] == "true"
+    assert facts["matrices"] == "input first" and facts["activation"] == "gelu_tanh" and facts["tied"] == "yes"
 
 
 def test_the_optimiser_is_left_out(folder):

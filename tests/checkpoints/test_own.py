@@ -49,7 +49,7 @@ def test_the_file_says_everything(tmp_path):
     said = json.loads((tmp_path / "m/byhand.json").read_text())
     assert said["config"] == asdict(model("llama 3.1").config) and said["family"] == "llama" and said["version"] == 1
     findings = {each.what: each.value for each in checkpoints.read(tmp_path / "m").findings}
-    assert findings["rotary"] == "pairs" and findings["tied"] == "true" and findings["dtype"] == "float32"
+    assert findings["rotary layout"] == "pairs" and findings["tied"] == "yes" and findings["dtype"] == "float32"
 
 
 CONFIG = asdict(byhand.load("llama-tiny").config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from byhand import weights
 from byhand.checkpoints import tokens
 from byhand.checkpoints.tokens import read_tokens, write_tokens
 
@@ -47,7 +48,7 @@ def test_no_ids_at_all(path):
 
 
 def test_ids_outside_the_vocabulary_are_named(path, monkeypatch):
-    monkeypatch.setattr(tokens, "CHUNK", 2)
+    monkeypatch.setattr(weights, "AT_ONCE", 2)
     write_tokens(path, IDS)
     line = refusal(lambda: read_tokens(path, vocabulary=50257))
     assert "token 65535 at place 3" in line and "50257" in line

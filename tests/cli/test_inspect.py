@@ -1,6 +1,7 @@
 """`byhand inspect` says what a path is and how that is known; `byhand convert` goes from one format to another."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +9,14 @@ import numpy as np
 import pytest
 
 import byhand as package
+from byhand import tokenizer as tokenizers
 from byhand.checkpoints import writable
 from byhand.checkpoints.llmc_state import write_state
+from byhand.checkpoints.record import WHAT
 from byhand.checkpoints.tokens import write_tokens
 from byhand.families import llama
+
+from ..tokenizer import made
 
 # What each format can hold of the small built-in models.
 CONVERTED = [
@@ -26,6 +31,9 @@ CONVERTED = [
     ("original-tiny", "byhand", "model"),
     ("aab-gpt2", "hf", "model"),
 ]
+
+
+LACKING = {"original-tiny": ("matrices", "tied", "eps")}  # what a family has no choice of
 
 
 @pytest.fixture
@@ -60,11 +68,44 @@ def test_converted_inspected_and_run(byhand, start, name, form, target):
 def test_in_words(byhand, folder):
     byhand("convert", "gpt2-tiny", "model", "--format", "hf")
     plain, named = byhand("inspect", "model").out, byhand("inspect", "model", "--names").out
-    for words in ("Hugging Face folder", "gpt2 with 30,592 parameters", "activation  gelu_tanh", "input first"):
+    for words in ("Hugging Face folder", "gpt2 with 30,592 parameters", "eps", "input first"):
         assert words in plain, words
     assert named.startswith(plain)
     assert "transformer.h.1.attn.c_attn.weight  parts apart, heads apart" in named
     assert max(map(len, named.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("name", "form", "target"), CONVERTED, ids=lambda each: str(each))
+def test_findings_have_the_same_names_in_every_format(byhand, start, name, form, target):
+    """Each once, in one order, and in columns: what was found stands at one place of every line."""
+    byhand("convert", name, target, "--format", form)
+    found = [each["what"] for each in byhand("inspect", target, "--json").data["findings"]]
+    assert found == sorted(set(found), key=WHAT.index)
+    assert {"format", "dtype", "matrices", "tied", "eps", "tokenizer"} <= {*found, *LACKING.get(name, ())}
+    assert ("rotary layout" in found) == (package.load(target).family.__name__.endswith("llama"))
+    plain = byhand("inspect", target).lines
+    assert max(map(len, plain)) <= 80
+    rows = [line for line in plain if line.startswith(tuple(f"{what}  " for what in found))]
+    assert len(rows) == len(found) and len({len(row) - len(row[max(map(len, found)) :].lstrip()) for row in rows}) == 1
+
+
+def test_every_finding_is_one_of_the_known():
+    source = Path(package.__file__).parent
+    named = {what for path in source.rglob("*.py") for what in re.findall(r'Finding\(\s*"(.*?)"', path.read_text())}
+    assert len(named) > 15 and named == set(WHAT)
+
+
+def test_tokens_around_a_text_are_named(byhand, folder):
+    made.put(folder / "llama", tokenizer__json=made.llama3())
+    config = replace(llama.TINY, vocabulary=len(tokenizers.load("llama")) + 3)
+    package.make("llama", config, tokenizer=tokenizers.load("llama")).save("model")
+    said = {each["what"]: each["value"] for each in byhand("inspect", "model", "--json").data["findings"]}
+    assert said["begin token"].endswith(" <|begin_of_text|>") and said["padding"] == "3 rows without a token, kept"
+    assert byhand("inspect", "llama/tokenizer.json").row("begin")[2:] == ["<|begin_of_text|>"]
+
+
+def test_a_built_in_name_has_no_file(byhand, folder):
+    assert "byhand models gpt2-tiny" in byhand("inspect", "gpt2-tiny", code=2).err
 
 
 def test_what_lies_beside_a_model(byhand, folder):

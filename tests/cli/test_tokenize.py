@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+import byhand as package
+from byhand import tokenizer as tokenizers
+
 from ..tokenizer import made
 
 
@@ -75,6 +78,15 @@ def test_two_tokenizers(byhand, gpt2, tmp_path):
 def test_wrong_use(byhand, gpt2, words, said):
     answer = byhand("tokenize", gpt2, *words, code=2)
     assert said in answer.err and answer.err.count("\n") == 1 and not answer.out
+
+
+def test_a_model_in_a_file_brings_its_tokenizer(byhand, tmp_path):
+    """Its own or the one beside it; the file is no text that could be one."""
+    path = tmp_path / "model.bin"
+    package.load("gpt2-tiny").save(path, format="llmc")
+    assert "model.bin has no tokenizer" in byhand("tokenize", str(path), "a", code=2).err
+    made.put(tmp_path, meta__pkl=made.meta())
+    assert byhand("tokenize", str(path), "ab", "--json").data["ids"] == tokenizers.load(tmp_path).encode("ab")
 
 
 def test_a_folder_without_a_tokenizer(byhand, tmp_path):

@@ -98,7 +98,7 @@ def test_stacked_blocks_come_in_pieces():
     row = Row("qkvw", stored("L +HK D", "", "", ""), tuple(map(tuple, addresses)))
     whole = joined(row, made.weights.__getitem__, made.program)
     assert whole.shape == shape(row, made.program) == (2, 96, 32)
-    in_pieces = [piece.tobytes() for piece in pieces(row, made.weights.__getitem__, made.program)]
+    in_pieces = [piece.tobytes() for piece in pieces(row, made.weights, made.program)]
     assert b"".join(in_pieces) == whole.tobytes() and len(in_pieces) == 2
     for address, array in split(row, whole, made.program).items():
         assert np.array_equal(array, made.weights[address])

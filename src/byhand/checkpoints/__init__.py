@@ -53,7 +53,10 @@ def recognise(path: Path) -> ModuleType:
 
 def read(path: Path) -> Checkpoint:
     """The model in a file or folder of any format, its weights mapped. Raises InputError and ShapeError."""
-    return recognise(Path(path)).read(Path(path))
+    try:
+        return recognise(Path(path)).read(Path(path))
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename or path}: {error.strerror or error}") from None
 
 
 def writable() -> list[str]:

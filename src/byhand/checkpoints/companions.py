@@ -36,5 +36,5 @@ def of_tokenizer(path: Path) -> dict[str, Any] | None:
         return None
     if found is None:
         return None
-    ends = {name: list(getattr(found, name)) for name in ("begin", "end", "stops")}
-    return {"description": f"a tokenizer, {found.kind}", "ids": len(found), **ends}
+    ends = {name: {found.decode([each]): each for each in getattr(found, name)} for name in ("begin", "end", "stops")}
+    return {"description": "a tokenizer", "kind": found.kind, "ids": len(found), **ends}

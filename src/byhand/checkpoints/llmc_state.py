@@ -34,6 +34,7 @@ from byhand.layouts import Source, match
 from byhand.layouts.layout import layers
 from byhand.layouts.llmc import GPT2
 from byhand.program import Program
+from byhand.weights import Weights
 
 VERSION = 2
 FLOAT, WHOLE = np.dtype("<f4"), np.dtype("<i4")
@@ -162,6 +163,7 @@ def write_state(run: Ran, path: Path | str, force: bool = False, progress: Progr
         raise InputError(f"llm.c's gradients are of the loss, these are of {run.grad.of}; call run.backward()")
     B, T = tokens.shape
     size = total(B, T, config)
+    gradients = Weights({address: run.grad.look(address) for address in run.program.weights})
     with beside(path, force) as new:
         check_room(new, size)
         with new.open("wb") as file:
@@ -170,7 +172,7 @@ def write_state(run: Ran, path: Path | str, force: bool = False, progress: Progr
                 for text in array:
                     file.write(text.astype(dtype).tobytes())
             file.write(run.look("loss").astype(FLOAT).tobytes())
-            for name in write_arrays(file, run.program, run.grad.look, FLOAT, padded_size(config.vocabulary)):
+            for name in write_arrays(file, run.program, gradients, FLOAT, padded_size(config.vocabulary)):
                 progress(f"gradient of {name}", file.tell(), size)
     return Path(path)
 

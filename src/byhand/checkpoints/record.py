@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +18,60 @@ def silent(what: str, done: int, total: int) -> None:
     """The progress nobody watches."""
 
 
+WHAT = (
+    "format",
+    "config",
+    "dtype",
+    "matrices",
+    "tied",
+    "padding",
+    "copy",
+    "activation",
+    "eps",
+    "biases",
+    "heads",
+    "hidden",
+    "context",
+    "rotary layout",
+    "theta",
+    "scaling",
+    "tokenizer",
+    "begin token",
+    "end token",
+    "stop tokens",
+    "not used",
+)
+SEVERAL = ("copy",)
+
+
 class Finding(NamedTuple):
-    """One thing that was found out about a checkpoint, and how: ("rotary layout", "halves", "model_type llama")."""
+    """One thing that was found out about a checkpoint, and how: ("rotary layout", "halves", "model_type llama").
+
+    what: one of WHAT, so that the same thing has the same name in every format.
+    """
 
     what: str
     value: str
     how: str
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings as WHAT has them, the first of each kind."""
+    kept: dict[object, Finding] = {}
+    for each in findings:
+        kept.setdefault(each if each.what in SEVERAL else each.what, each)
+    return tuple(sorted(kept.values(), key=lambda each: WHAT.index(each.what)))
+
+
+def heads_of(config: Any) -> str:
+    """The heads of a model in words, with those of keys and values where they are fewer."""
+    keys = getattr(config, "groups", config.heads)
+    shared = f", {keys} of keys" if keys != config.heads else ""
+    return f"{config.heads} of width {getattr(config, 'head_width', config.width // config.heads)}{shared}"
+
+
+def yes(answer: bool) -> str:
+    return "yes" if answer else "no"
 
 
 class Doubt(NamedTuple):
@@ -35,6 +83,11 @@ class Doubt(NamedTuple):
     name: str
     choices: tuple[Any, ...]
     why: str
+
+    @property
+    def what(self) -> str:
+        """What the finding about it is called."""
+        return "rotary layout" if self.name == "rotary" else self.name
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from byhand.checkpoints.record import Checkpoint, Doubt, Finding
+from byhand.checkpoints.record import Checkpoint, Doubt, Finding, in_order
 from byhand.errors import ByhandError, InputError
 from byhand.families import FAMILIES
 from byhand.layouts import Layout, Source, match, rows_for
@@ -59,7 +59,7 @@ def checkpoint(found: Found, arrays: Mapping[str, Source]) -> Checkpoint:
         config=found.config,
         weights=matched.weights,
         tokenizer=found.tokenizer,
-        findings=tuple(findings),
+        findings=in_order(findings),
         doubts=found.doubts,
         rows=tuple((row.name, tuple(row.weights), changes(row, program)) for row in rows),
         ignored=matched.ignored,
@@ -88,5 +88,11 @@ def turned(found: Found) -> list[Finding]:
     for name, row in found.layout.rows.items():
         axes = row.axes.removeprefix("L ")
         if row.weights[0].endswith("mlp.up.weight") and axes in ways:
-            return [Finding("matrices", ways[axes], f"{found.layout.title}'s table; the shape of {name} fits")]
+            return [
+                Finding(
+                    "matrices",
+                    ways[axes],
+                    f"{found.layout.title}'s table; the shape of {name.replace('{l}', '0')} fits",
+                )
+            ]
     return []

@@ -15,8 +15,9 @@ import numpy as np
 
 from byhand.checkpoints.files.mapped import Array, Mapped
 from byhand.checkpoints.files.saving import beside, check_room
-from byhand.checkpoints.formats.llmc import CHUNK, START, converted, first, header_bytes, numbers
+from byhand.checkpoints.formats.llmc import START, converted, first, header_bytes, numbers
 from byhand.errors import InputError
+from byhand.weights import slices
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,15 @@ def count(mapped: Mapped, kind: Kind) -> int:
 
 def check_ids(path: Path, ids: Array, vocabulary: int) -> None:
     """Raise InputError for an id that is not in the vocabulary; reads every id, a part at a time."""
-    for start in range(0, len(ids), CHUNK):
-        part = ids[start : start + CHUNK]
+    start = 0
+    for part in slices(ids):
         if part.max() >= vocabulary:
             place = start + int(part.argmax())
             raise InputError(
                 f"{path} holds token {ids[place]} at place {place}, but the vocabulary has {vocabulary}; "
                 "it belongs to another tokenizer"
             )
+        start += len(part)
 
 
 def write_tokens(path: Path | str, ids: Sequence[int] | Array, kind: str = "gpt2", force: bool = False) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from byhand.checkpoints.files import torch_files
+from byhand.checkpoints.files.mapped import beginning
 from byhand.errors import InputError
 
 READS = "byhand reads Hugging Face, Meta, llm.c, llama2.c, GGUF, OpenAI's GPT-2, nanoGPT and its own folders"
@@ -54,8 +55,7 @@ def torch_file(path: Path) -> str:
     try:
         torch_files.read(path)
     except InputError as error:
-        with path.open("rb") as opened:
-            return f"{path} is {NPZ}" if b".npy" in opened.read(200) else str(error)
+        return f"{path} is {NPZ}" if b".npy" in beginning(path, 200) else str(error)
     return f"{path} is a file of torch.save without a config; put config.json or params.json beside it"
 
 

@@ -27,7 +27,7 @@ from byhand.cli import (
 )
 from byhand.cli.arguments import HELP, enter
 from byhand.cli.show import CLOSED_PIPE, leave
-from byhand.errors import ByhandError
+from byhand.errors import ByhandError, one_line
 
 WRONG_USE, STOPPED = 2, 130
 
@@ -88,5 +88,5 @@ def usage(error: TyperException) -> str:
 
 
 def complain(line: str) -> int:
-    print(f"byhand: error: {' '.join(line.splitlines())}", file=sys.stderr)
+    print(f"byhand: error: {one_line(line)}", file=sys.stderr)
     return WRONG_USE

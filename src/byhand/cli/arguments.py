@@ -16,6 +16,7 @@ from typer import Argument, BadParameter, Option, Typer
 
 from byhand.errors import InputError
 
+MODEL = "A built-in name, a folder, a file, or a pulled model."
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -30,9 +31,7 @@ class Output:
 class Start(Output):
     """What to run: a model, a text or ids, how, and what to change on the way."""
 
-    model: Annotated[
-        str, Argument(metavar="MODEL", help="A built-in name; `byhand models` lists them.", show_default=False)
-    ]
+    model: Annotated[str, Argument(metavar="MODEL", help=MODEL, show_default=False)]
     text: Annotated[str | None, Argument(metavar="TEXT", help="The text to run, in quotes.", show_default=False)] = None
     ids: Annotated[str | None, Option(metavar="1,2,3", help="Token ids instead of TEXT.")] = None
     source: Annotated[str | None, Option(metavar="TEXT", help="The text to translate (encoder-decoder).")] = None

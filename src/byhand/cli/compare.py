@@ -50,7 +50,7 @@ class Asked(Output):
 
 
 def command(asked: Asked) -> None:
-    """Find the first step at which A and B part, and say whether it is rounding.
+    """Find the first step at which two models or runs part, and why.
 
     The exit code is 0 where they are the same, or the same up to rounding, and 1 where they differ.
     """

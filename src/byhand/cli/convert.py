@@ -36,7 +36,10 @@ class Asked(Output):
 
 
 def command(asked: Asked) -> None:
-    """Read a model in any format and write it in another; the target appears whole or not at all."""
+    """Write a model in another format.
+
+    The target appears whole or not at all. A tokenizer goes with its model.
+    """
     model = byhand.load(asked.model, seed=asked.seed)
     with writing(f"writing {asked.target}") as tick:
         path = model.save(asked.target, format=asked.format, dtype=asked.dtype, force=asked.force, progress=tick)

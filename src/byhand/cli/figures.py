@@ -10,6 +10,7 @@ import numpy as np
 
 from byhand.shapes import AXES
 from byhand.tensor import Array
+from byhand.tokenizer import quoted
 
 LARGE = 1e6  # from here on a number is written with its power of ten
 
@@ -64,7 +65,7 @@ def cells(values: Array, digits: int = 5) -> list[str]:
 
 def token_name(text: str) -> str:
     """A token as a label: itself when it can be seen, else in quotes."""
-    return text if text.isprintable() and text.strip() == text and text else repr(text)
+    return text if text.isprintable() and text.strip() == text and text else quoted(text)
 
 
 def summary(array: Array, first: int = 3) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typer import Argument, Option
 
 import byhand
 from byhand.cli import show
-from byhand.cli.arguments import Output, ids
+from byhand.cli.arguments import MODEL, Output, ids
 from byhand.cli.figures import token_name
 from byhand.cli.starting import changes, given_text, progress
 from byhand.errors import InputError
@@ -29,14 +29,13 @@ EXAMPLES = (
     "generate original-tiny A --source Bonjour --stop B",
 )
 WATCHED = 5  # candidates of a choice that is watched
+MARGIN = 7  # of a line that has too little room beside the others
 SPEED = 5  # tokens from which a speed says something
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked(Output):
-    model: Annotated[
-        str, Argument(metavar="MODEL", help="A built-in name; `byhand models` lists them.", show_default=False)
-    ]
+    model: Annotated[str, Argument(metavar="MODEL", help=MODEL, show_default=False)]
     text: Annotated[
         list[str] | None, Argument(metavar="TEXT", help="What to continue, each in quotes.", show_default=False)
     ] = None
@@ -221,7 +220,16 @@ def table(generation: Generation) -> None:
         show.write("")
         if not generation.alone:
             show.heading(f"text {i}")
-        show.write(show.table(columns, [row(choice) for choice in each.choices]))
+        show.write(in_room(columns, [row(choice) for choice in each.choices]))
+
+
+def in_room(columns: dict[str, str], rows: list[list[str]]) -> Any:
+    """The table; where its lines are too long, the last cell of each has lines of its own."""
+    if show.fits(columns, rows):
+        return show.table(columns, rows)
+    *first, _ = columns
+    lines = [[cells, show.wrapped(last, MARGIN, "dim")] for *cells, last in rows]
+    return show.table({name: columns[name] for name in first}, [line for group in lines for line in group])
 
 
 def row(choice: Choice) -> list[str]:

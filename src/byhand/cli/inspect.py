@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from typer import Argument, Option
 
 from byhand.checkpoints import Checkpoint, read
 from byhand.checkpoints.companions import facts
+from byhand.checkpoints.files.places import place_of
 from byhand.cli import show
 from byhand.cli.arguments import Output
 from byhand.cli.figures import count
@@ -19,9 +21,11 @@ from byhand.doctor import decided
 from byhand.errors import InputError
 from byhand.families import FAMILIES
 from byhand.hub import find, looks_like_name
+from byhand.loading import names
 from byhand.weights import given
 
 EXAMPLES = ("inspect gpt2/", "inspect gpt2_124M.bin --names", "inspect llama.gguf", "inspect tokenizer.json")
+SHORT = 24  # columns of a value that has how it is known beside it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +37,10 @@ class Asked(Output):
 
 
 def command(asked: Asked) -> None:
-    """Say what a file or folder is: its format, its layout, its settings, and how each is known.
+    """Say what a file or folder is, and how that is known.
 
-    What the files leave open is decided by running the model both ways on eight tokens, and said. Nothing is written.
+    Its format, its layout and its settings. What the files leave open is decided by running the model both ways on
+    eight tokens, and said. Nothing is written.
     """
     path = found(asked.path)
     if other := facts(path):
@@ -52,11 +57,13 @@ def command(asked: Asked) -> None:
 
 def found(name: str) -> Path:
     """The file or folder of this name, or of the pulled model. Raises InputError."""
-    path = Path(name).expanduser()
+    path = place_of(name)
     if name and path.exists():
         return path
     if folder := find(name) if looks_like_name(name) else None:
         return folder
+    if name in names():
+        raise InputError(f"{name} is a built-in model, which lies in no file; its steps: byhand models {name}")
     raise InputError(f"there is no file or folder {name!r}; give a path, or pull a model first: byhand pull NAME")
 
 
@@ -83,16 +90,27 @@ def print_checkpoint(name: str, checkpoint: Checkpoint) -> None:
     show.write("")
     show.prose(f"{checkpoint.family} with {count(program.parameters, 'B')} parameters: {sizes}.")
     show.write("")
-    for each in checkpoint.findings:
-        show.write(Text.assemble((each.what, "bold"), f"  {each.value}"))
-        show.write(show.wrapped(each.how, 2, "dim"))
-    if checkpoint.tokenizer is None:
-        show.write("")
-        show.prose("No tokenizer lies beside it, so it works on token ids (--ids).")
+    print_facts([(each.what, each.value, each.how) for each in checkpoint.findings])
     if checkpoint.ignored:
-        show.write("", f"left out: {len(checkpoint.ignored)} arrays that are no weights")
+        show.write("", f"left out, being no weights: {len(checkpoint.ignored)}")
         for name, why in list(checkpoint.ignored.items())[:3]:
             show.write(show.wrapped(f"{name}: {why}", 2, "dim"))
+
+
+def print_facts(facts: Sequence[tuple[str, str, str]]) -> None:
+    """What was found out, in three columns; behind a long value, how that is known has lines of its own."""
+    first = max(len(what) for what, _, _ in facts) + 2
+    short = [len(value) for _, value, _ in facts if len(value) <= SHORT]
+    second = first + max(short, default=0) + 2
+    for what, value, how in facts:
+        line = show.wrapped(value, first)
+        line = Text.assemble((what.ljust(first), "bold"), line[first:])
+        beside = show.wrapped(how, second, "dim")
+        if len(value) <= second - first - 2:
+            line = Text.assemble(line, " " * (second - len(line)), beside[second:])
+            show.write(line)
+        else:
+            show.write(line, beside)
 
 
 def print_names(checkpoint: Checkpoint) -> None:
@@ -107,5 +125,12 @@ def print_other(path: Path, other: dict[str, Any]) -> None:
     """A file that belongs to a model but is none: a tokenizer, token ids, a debug state."""
     show.heading(f"{path}: {other['description']}")
     for key, value in other.items():
-        if key != "description":
-            show.write(Text.assemble((key, "bold"), f"  {value}"))
+        if key not in ("description", "ids"):  # the kind says how many ids there are
+            show.write(Text.assemble((key.ljust(max(map(len, other))), "bold"), f"  {in_words(value)}"))
+
+
+def in_words(value: Any) -> str:
+    """A fact: tokens as ids with names, other lists with commas."""
+    if isinstance(value, dict):
+        return ", ".join(f"{token} {name}" for name, token in value.items()) or "none"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

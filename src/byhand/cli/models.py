@@ -28,9 +28,10 @@ USUAL_TOKENS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Asked(Output):
-    model: Annotated[str | None, Argument(metavar="MODEL", help="Show the steps of this one.", show_default=False)] = (
-        None
-    )
+    model: Annotated[
+        str | None,
+        Argument(metavar="MODEL", help="Show the steps of this one, built in or on disk.", show_default=False),
+    ] = None
     batch: Annotated[int, Option(metavar="B", help="How many texts.")] = 1
     tokens: Annotated[int | None, Option(metavar="T", help="Tokens in each; 8 if not said.", show_default=False)] = None
     source_tokens: Annotated[int | None, Option(metavar="S", help="Tokens to translate, for an encoder-decoder.")] = (
@@ -42,7 +43,7 @@ class Asked(Output):
 
 
 def command(asked: Asked) -> None:
-    """List the models, or show one as the table of its steps."""
+    """List the built-in models, or show a model's steps as a table."""
     if asked.model is None:
         listed = [facts(byhand.load(name)) for name in byhand.names()]
         return show.document(listed) if asked.json else print_models(listed)
@@ -82,7 +83,8 @@ def print_models(listed: list[dict[str, Any]]) -> None:
     show.write("")
     show.prose(
         "The first two have weights made by hand, all others random ones (--seed). With a vocabulary of 96 a model "
-        "takes text, with a larger one --ids. Heads 32/8: 32 query heads share 8 key/value heads.",
+        "takes text, with a larger one --ids. Heads 32/8: 32 query heads share 8 key/value heads. Every command takes "
+        "the path of a model on disk as well (byhand inspect PATH).",
         "dim",
     )
 

@@ -49,7 +49,10 @@ class Asked(Output):
 
 
 def command(asked: Asked) -> None:
-    """Download a model from a hub, only the files byhand uses, and check them."""
+    """Download a model from a hub, and check it.
+
+    Only the files that byhand uses are taken, unless you ask for others.
+    """
     if asked.all and asked.file:
         raise InputError("got both --all and --file; give one of them")
     if asked.to is not None and asked.to.exists() and not asked.to.is_dir():

@@ -111,7 +111,8 @@ def position_dict(each: Prediction, run: Run, most: int) -> dict[str, Any]:
 
 def print_run(asked: Asked, model: Model, run: Run) -> None:
     listed = predicted(run)
-    show.heading(f"{model.name}, {run.look('tokens').shape[1]} tokens, {run.dtype}")
+    T = run.look("tokens").shape[1]
+    show.heading(f"{model.name}, {T} token{'s' * (T != 1)}, {run.dtype}")
     for each in run.edits:
         show.write(f"edited: {each}")
     show.write("")

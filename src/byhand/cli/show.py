@@ -9,25 +9,36 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from textwrap import wrap
 from typing import Any, NoReturn
 
 import numpy as np
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as of any program whose reader has gone
 PIECE = 1 << 15  # characters written at a time
+# The control characters but the end of a line, and the signs that turn the direction of text around.
+OBEYED = {sign: f"\\x{sign:02x}" for sign in (*range(32), *range(127, 160)) if sign != 10}
+OBEYED |= {sign: f"\\u{sign:04x}" for sign in (*range(0x2028, 0x202F), *range(0x2066, 0x206A))}
 WIDEST = 100  # columns of prose that can still be read
 
 Cells = Sequence[str | Text]
 
 
 class Out(Console):
-    """Standard output; it ends quietly when its reader goes away."""
+    """Standard output; it ends quietly when its reader goes away.
+
+    Names from files may hold anything; what a terminal would obey rather than show is written as its number.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for each in super().render(renderable, options):
+            yield each if each.control or each.text.isprintable() else each._replace(text=each.text.translate(OBEYED))
 
     def on_broken_pipe(self) -> None:
         leave(CLOSED_PIPE)

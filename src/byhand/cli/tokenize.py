@@ -10,6 +10,8 @@ from typer import Argument, Exit, Option
 
 import byhand
 from byhand import tokenizer as tokenizers
+from byhand.checkpoints import known
+from byhand.checkpoints.files.places import place_of
 from byhand.cli import show
 from byhand.cli.arguments import Output
 from byhand.errors import InputError
@@ -38,9 +40,10 @@ class Asked(Output):
 
 
 def command(asked: Asked) -> None:
-    """Show the tokens of a text, with those that the model's own files put around it.
+    """Show the tokens of a text, and how they come about.
 
-    With --watch every merge is shown. With --compare the exit code is 1 when another tokenizer gives other tokens.
+    Those that the model's own files put around it are marked. With --watch every merge is shown. With --compare the
+    exit code is 1 when another tokenizer gives other tokens.
     """
     if asked.compare is not None and (asked.watch or asked.special):
         raise InputError("--compare compares plain text; leave out --watch and --special")
@@ -61,7 +64,7 @@ def command(asked: Asked) -> None:
 
 def found(name: str) -> Tokenizer:
     """The tokenizer of a file, of a folder, or of a model. Raises InputError when there is none."""
-    path = Path(name).expanduser()
+    path = place_of(name)
     if path.is_dir() or (path.is_file() and not is_model(path)):
         tokenizer = tokenizers.load(path)
     else:
@@ -72,10 +75,9 @@ def found(name: str) -> Tokenizer:
 
 
 def is_model(path: Path) -> bool:
-    """Whether a file holds a whole model, its tokenizer among the rest."""
+    """Whether a file holds a model, whose tokenizer is in it or beside it."""
     try:
-        with path.open("rb") as file:
-            return file.read(4) == b"GGUF"
+        return any(module.recognise(path) for module in known().values())
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
 
@@ -86,7 +88,7 @@ def given_text(asked: Asked) -> str | bytes:
         raise InputError("give either TEXT or --file FILE" + (", not both" if asked.file else ""))
     if asked.file is None:
         return asked.text or ""
-    data = read(Path(asked.file).expanduser())
+    data = read(place_of(asked.file))
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

@@ -144,7 +144,7 @@ def print_steps(run: Run) -> None:
 def shown(run: Run, address: str) -> Any:
     """A value as a small matrix under its name and operator."""
     step = run.program.producer[address]
-    labels = names(run[address], {"D": WIDTH, "V": run.setting.tokens.labels()})
+    labels = names(run[address], {"D": WIDTH, "V": run.setting.tokens.labels(run.program.sizes.get("V", 0))})
     return titled(address, step.operator.name, grids(run[address], labels, show.console().width))
 
 

@@ -181,5 +181,5 @@ def print_numbers(run: Run, each: Value) -> None:
 
 def vocabulary(run: Run) -> dict[str, tuple[str, ...]]:
     """The tokens as labels of the vocabulary's axis, where there are few."""
-    labels = run.setting.tokens.labels()
+    labels = run.setting.tokens.labels(run.program.sizes.get("V", 0))
     return {"V": labels} if labels else {}

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from byhand.compare.alike import LENGTHS, rounded_note
 from byhand.compare.beginning import Texts, agreed, token_cause, token_step
 from byhand.compare.causes import Cause, find_causes
 from byhand.compare.comparison import Comparison
 from byhand.compare.gradients import gradient_steps
 from byhand.compare.side import Side
 from byhand.compare.sources import FromModel, Source, State, source, with_transformers
-from byhand.compare.walk import DIFFERS, LENGTHS, Checked, Gap, Walk
+from byhand.compare.walk import DIFFERS, Checked, Gap, Walk
 from byhand.errors import InputError
 from byhand.model import Model
 from byhand.program import Program
@@ -105,7 +106,10 @@ def walked(sides: tuple[Side, ...], judge: int, texts: Texts, names: tuple[str, 
         causes,
         axes_of(texts.program),
         tuple(tuple(labels.text(int(t)) for t in text) for text in texts.inputs["tokens"]),
-        tuple(note for side in sides for note in side.notes),
+        (
+            *([rounded_note(walk.rounded)] if walk.rounded else []),
+            *(note for side in sides for note in side.notes),
+        ),
     )
 
 

@@ -8,26 +8,28 @@ from typing import Any
 
 import numpy as np
 
-from byhand.compare.rounding import UNITS
+from byhand.compare.alike import common
 from byhand.compare.segment import Operands, Variant, operands, plain
 from byhand.compare.side import Side
 from byhand.compare.solved import solved
-from byhand.compare.usual import ROTARY, Changed, rearrangements, usual, weights
-from byhand.compare.walk import DIFFERS, Checked, Walk, alike, common
+from byhand.compare.stored import Change, change_of
+from byhand.compare.usual import ROTARY, Changed, others, usual, weights
+from byhand.compare.walk import DIFFERS, Checked, Walk
 from byhand.families.readout import ACTIVATIONS
 from byhand.program import Step
 
 Array = np.ndarray[Any, Any]
-MOST = 6  # causes looked for; after that the rest is only counted
+MOST = 5  # causes told; after that the rest is only counted
 LONG = 12  # steps judged together; of more, the weights are not tried one by one
 AGREES = 1.0
 
 
 @dataclass(frozen=True)
 class Cause:
-    """A reason that was tried. kind: one of the usual causes, or "none"; said: the change in words; largest: the
-    largest difference that is left with it; explains: the addresses that then agree within rounding; of: "A" or "B",
-    the side that was changed to try it.
+    """A reason that was tried. kind: one of the usual causes, "none", or "not told" of those behind the first few;
+    said: the change in words; largest: the largest difference that is left with it; explains: the addresses that then
+    agree within rounding; of: "A" or "B", the side that was changed to try it; unlike: the other addresses without a
+    cause.
     """
 
     address: str
@@ -36,14 +38,15 @@ class Cause:
     largest: float = 0.0
     explains: tuple[str, ...] = ()
     of: str = "A"
+    unlike: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.kind == "none" and self.address == "tokens":
             return (
                 "the token ids differ, and not only by what begins or ends the text; both were then run on the same ids"
             )
-        if self.kind == "none":
-            return f"none of the usual causes makes {self.address} agree"
+        if self.kind in ("none", "not told"):
+            return self.unexplained()
         more = len(self.explains) - 1
         also = f", and so {'does' if more == 1 else 'do'} {more} other step{'s' * (more > 1)}" if more > 0 else ""
         left = f"(largest difference {self.largest:.1g})"
@@ -52,20 +55,45 @@ class Cause:
         what = "every value" if self.address == "tokens" else f"{self.of}'s {self.address}"
         return f"{self.kind}: with {self.said}, {what} agrees {left}{also}"
 
+    def unexplained(self) -> str:
+        n = len(self.unlike)
+        steps = f"{n} other step{'s' * (n > 1)}"
+        if self.kind == "not told":
+            return f"{steps} differ{'s' * (n == 1)} too, from {self.unlike[0]} on; no cause is told"
+        return f"none of the usual causes makes {self.address} agree" + (f", or {steps}" if n else "")
+
 
 def find_causes(walk: Walk, checked: Sequence[Checked]) -> tuple[Cause, ...]:
     """A cause for every step that differs of itself, or that there is none; steps with one cause together."""
     left = [each for each in checked if each.state == DIFFERS and each.operator != "input"]
-    found: list[Cause] = []
-    while left and len(found) < MOST:
+    left = [each for i, each in enumerate(left) if not any(beside(walk, each, other) for other in left[:i])]
+    order = [each.address for each in left]
+    found, rest = weight_causes(walk, [each for each in left if each.weight])
+    left = [each for each in left if not each.weight or each in rest]
+    most = MOST
+    while left and most:
         first = left[0]
         cause, variant = cause_of(walk, first)
-        same = [
-            each.address for each in left[1:] if variant and not each.weight and tried(walk, each, variant) is not None
-        ]
-        found.append(replace(cause, explains=(first.address, *same) if cause.kind != "none" else ()))
-        left = [each for each in left[1:] if each.address not in same and not beside(walk, each, first)]
-    return tuple(found)
+        same = [each.address for each in left[1:] if variant and tried(walk, each, variant) is not None]
+        left = [each for each in left[1:] if each.address not in same]
+        explains = (first.address, *same) if cause.kind != "none" else ()
+        most -= not joined(found, replace(cause, explains=explains))
+    found.sort(key=lambda cause: order.index(cause.address))
+    told = {address for cause in found[:MOST] for address in (cause.address, *cause.explains, *cause.unlike)}
+    late = tuple(address for address in order if address not in told)
+    return (*found[:MOST], *([Cause("", "not told", "", unlike=late)] if late else []))
+
+
+def joined(found: list[Cause], cause: Cause) -> bool:
+    """Put a cause to the others: with one that says the same where there is one, which is then made larger."""
+    for i, other in enumerate(found):
+        if (other.kind, other.said) == (cause.kind, cause.said):
+            both, largest = other.explains + cause.explains, max(other.largest, cause.largest)
+            unlike = (*other.unlike, cause.address) if cause.kind == "none" else ()
+            found[i] = replace(other, explains=both, largest=largest, unlike=unlike)
+            return cause.kind != "none"
+    found.append(cause)
+    return False
 
 
 def beside(walk: Walk, each: Checked, first: Checked) -> bool:
@@ -196,48 +224,77 @@ def reread(walk: Walk, each: Checked) -> Iterator[Variant]:
     steps = walk.segment(side_of(walk, each), each.address)
     for step in steps if len(steps) <= LONG else ():
         yield from weights(step, walk.program, walk.judge.stored)
+        yield from others(step, walk.program, walk.judge.stored)
 
 
 # --- weights that both sides show -------------------------------------------------------------------------------------
 
 
+def weight_causes(walk: Walk, left: Sequence[Checked]) -> tuple[list[Cause], list[Checked]]:
+    """What was done to the weights that differ, alike ones together, and the steps that they do not explain alone.
+
+    Tried by putting the other side's weights into each step.
+    """
+    groups: dict[tuple[str, str], Group] = {}
+    rest = []
+    for each in left:
+        beyond, _, off = walk.excess(walk.other, each.address)
+        if beyond.max(initial=0) > AGREES or (each.gap and each.gap.also):
+            rest.append(each)
+            continue
+        for address, change in changes_of(walk, each).items():
+            key = (change.kind, change.said if change.together else address)
+            group = groups.setdefault(key, Group(change, {}, []))
+            group.weights[address] = change.off
+            group.steps.append((each.address, float(off.max(initial=0))))
+    return [group.cause() for group in groups.values()], rest
+
+
+@dataclass(frozen=True)
+class Group:
+    """Weights to which the same was done: how far each is off, and the steps that read them, with what is left."""
+
+    change: Change
+    weights: dict[str, float]
+    steps: list[tuple[str, float]]
+
+    def cause(self) -> Cause:
+        said = self.change.said.format(listed(list(self.weights)))
+        if self.change.off:
+            low, high = (f"{pick(self.weights.values()):.2g}" for pick in (min, max))
+            said += f", off by {low if low == high else f'{low} to {high}'} of their size (root mean squares)"
+        addresses = tuple(dict.fromkeys(address for address, _ in self.steps))
+        return Cause(addresses[0], self.change.kind, said, max(left for _, left in self.steps), addresses)
+
+
+def listed(names: Sequence[str]) -> str:
+    if len(names) < 3:
+        return " and ".join(names)
+    return f"{names[0]}, {names[1]} and {len(names) - 2} more weight{'s' * (len(names) > 3)}"
+
+
+def changes_of(walk: Walk, each: Checked) -> dict[str, Change]:
+    """What was done to each weight of a step that differs."""
+    step, found = walk.program.producer[each.address], {}
+    for address, operand in walk.different_weights(step).items():
+        mine, theirs = walk.pair(step, operand, address)
+        assert mine is not None and theirs is not None
+        read = walk.other.reads(step, operand)
+        if read != address:
+            found[address] = Change("tied or untied", f"{read} in place of {{}}")
+        else:
+            unit = walk.unit_of(mine, theirs, walk.narrow)
+            found[address] = change_of(address, mine, theirs, walk.program, walk.judge.stored, unit)
+    return found
+
+
 def weight_cause(walk: Walk, each: Checked) -> Cause:
-    """What was done to the weight that differs, tried by putting the other side's weights into the step."""
-    step = walk.program.producer[each.address]
-    operand = next(name for name, address in step.names.items() if address == each.weight)
-    mine, theirs = walk.pair(step, operand, each.weight)
-    assert mine is not None and theirs is not None
-    beyond, _, off = walk.excess(walk.other, each.address)
-    if beyond.max(initial=0) > AGREES:
-        # the weight is not all: with it put in, the step still differs
-        rest = replace(each, weight="", of="b")
-        cause, _ = cause_of(walk, rest)
-        both = f"{said_of(walk, each.weight, mine, theirs)[1]} and {cause.said}"
-        return Cause(each.address, "none", "") if cause.kind == "none" else replace(cause, said=both)
-    read = walk.other.reads(step, operand)
-    if read != each.weight:
-        kind, said = "tied or untied", f"{read} in place of {each.weight}"
-    else:
-        kind, said = said_of(walk, each.weight, mine, theirs)
-    return Cause(each.address, kind, said, float(off.max(initial=0)))
-
-
-def said_of(walk: Walk, address: str, mine: Array, theirs: Array) -> tuple[str, str]:
-    """The kind of difference between two weights, and in words."""
-    axes = walk.program.weights[address]
-    a, b, _ = common(axes, mine, theirs, address)
-    unit = max(UNITS[walk.judge.weight_dtype(mine)].kept, UNITS[walk.other.weight_dtype(theirs)].kept)
-    for each in rearrangements(a, axes, walk.program.sizes["G"]):
-        made = each.make(a)
-        if made.shape == b.shape and alike(made, b, unit):
-            return each.kind, each.said.format(address)
-    wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
-    off = np.abs(wide_a - wide_b) * (np.abs(wide_a - wide_b) > 2 * unit * np.maximum(np.abs(wide_a), np.abs(wide_b)))
-    place = tuple(map(int, np.unravel_index(int(off.argmax()), off.shape)))
-    where = f"{address}[{','.join(map(str, place))}]"
-    count = int((off > 0).sum())
-    several = "" if count == 1 else f" and {count - 1:,} more of its {off.size:,} numbers changed"
-    return "a weight changed", f"{where} = {wide_b[place]:.9g} instead of {wide_a[place]:.9g}{several}"
+    """Where a step's weight differs and more than that: what else, with the other side's weights put in."""
+    cause, _ = cause_of(walk, replace(each, weight="", of="b"))
+    if cause.kind == "none":
+        return cause
+    changed = " and ".join(change.said.format(address) for address, change in changes_of(walk, each).items())
+    return replace(cause, said=f"{changed} and {cause.said}")
 
 
 def padded(walk: Walk, each: Checked) -> Cause:

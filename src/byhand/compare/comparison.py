@@ -10,6 +10,7 @@ from typing import Any
 from byhand.compare.causes import Cause
 from byhand.compare.walk import DIFFERS, FOLLOWS, ROUNDING, SAME, SKIPPED, Checked, first_of
 from byhand.shapes import AXES
+from byhand.tokenizer import quoted
 
 AROUND = 3  # steps shown before and after the first that differs
 WORDS = {SAME: "same bits", ROUNDING: "rounding", FOLLOWS: "follows", DIFFERS: "DIFFERS", SKIPPED: "not compared"}
@@ -77,7 +78,7 @@ class Comparison:
                 known = self.labels and each.operator != "input"
                 text = self.labels[index[0] if axes[0] == "B" else 0] if known else ()
                 words.append(
-                    f"{'position' if letter == 'T' else 'key'} {i}" + (f" {text[i]!r}" if i < len(text) else "")
+                    f"{'position' if letter == 'T' else 'key'} {i}" + (f" {quoted(text[i])}" if i < len(text) else "")
                 )
             elif letter in "HG":
                 words.append(f"{AXES[letter]} {i}")

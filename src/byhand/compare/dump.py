@@ -7,24 +7,48 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 
+from byhand.checkpoints.files.mapped import beginning
 from byhand.compare.named import by_address, inputs_in
 from byhand.compare.side import KINDS, Side, holds, precision_of
 from byhand.errors import InputError
+from byhand.memory import fit
 from byhand.program import Program
 
 Array = np.ndarray[Any, Any]
 
+# What zipfile and NumPy raise for archives that are damaged or lie about their sizes.
+READING = (
+    BadZipFile,
+    ValueError,
+    LookupError,
+    EOFError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+    ZlibError,
+)
+
 
 def read_npz(path: Path) -> dict[str, Array]:
     """The arrays of an ``.npz``; nothing in it is run. Raises InputError for what is none."""
+    start = beginning(path, 2)
+    if path.exists() and start != b"PK":
+        raise InputError(f"{path} is no .npz: {f'it begins with {start!r}' if start else 'it holds nothing to read'}")
     try:
         with path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
+            fit(sum(part.file_size for part in file.zip.infolist()), f"reading {path}", "give fewer arrays")
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, BadZipFile, EOFError, KeyError, AttributeError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except READING as error:
+        reason = (
+            "it holds Python objects" if "pickle" in str(error) else str(error).partition("\n")[0] or "it is damaged"
+        )
         raise InputError(f"cannot read {path} as an .npz of plain arrays: {reason:.120}") from None
     if not arrays:
         raise InputError(f"{path} holds no arrays; give values under their addresses, such as logits=...")

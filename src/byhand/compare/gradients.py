@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from byhand.compare.walk import DIFFERS, FOLLOWS, ROUNDING, SAME, Checked, Gap, Walk, common, gap
+from byhand.compare.alike import common
+from byhand.compare.walk import DIFFERS, FOLLOWS, ROUNDING, SAME, Checked, Gap, Walk, gap
 from byhand.engines.reference import precision
 from byhand.run import Run, execute
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from byhand import aliases
+from byhand.checkpoints.files.places import place_of
 from byhand.compare.named import by_address
 from byhand.compare.rounding import UNITS
 from byhand.compare.side import Side
@@ -33,7 +34,8 @@ def loaded(folder: str | Path, dtype: str) -> HuggingFace:
         import transformers  # type: ignore[import-not-found]
     except ImportError:
         raise InputError("--with transformers needs transformers and torch: pip install transformers torch") from None
-    if not Path(folder).expanduser().is_dir():
+    folder = place_of(folder)
+    if not folder.is_dir():
         raise InputError(f"--with transformers loads a folder, and {folder} is none")
     try:
         config = transformers.AutoConfig.from_pretrained(folder)
@@ -42,7 +44,7 @@ def loaded(folder: str | Path, dtype: str) -> HuggingFace:
         model = kind.from_pretrained(folder, attn_implementation=EAGER, dtype=dtype)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"transformers cannot load {folder}: {(str(error).splitlines() or [''])[0]:.200}") from None
-    return HuggingFace(model, Path(folder).name)
+    return HuggingFace(model, folder.name)
 
 
 @dataclass(frozen=True, eq=False)

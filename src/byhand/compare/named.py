@@ -10,7 +10,7 @@ import numpy as np
 
 from byhand import aliases
 from byhand.aliases import View
-from byhand.compare.walk import LENGTHS
+from byhand.compare.alike import LENGTHS
 from byhand.errors import InputError
 from byhand.program import Program
 from byhand.shapes import Shape

@@ -32,18 +32,21 @@ ERF = 16.0  # u that a library's erf may be off by, whatever its value: the one 
 
 
 class Unit(NamedTuple):
-    """The rounding of a precision: of what is kept, inside a sum, and the smallest number that is not zero."""
+    """The rounding of a precision: of what is kept, inside a sum, the smallest number that has all its digits, and
+    where numbers computed in it become infinite.
+    """
 
     kept: float
     summed: float
     least: float
+    most: float
 
 
 UNITS = {
-    "float64": Unit(2.0**-53, 2.0**-53, 2.0**-1022),
-    "float32": Unit(2.0**-24, 2.0**-24, 2.0**-126),
-    "bfloat16": Unit(2.0**-8, 2.0**-24, 2.0**-126),
-    "float16": Unit(2.0**-11, 2.0**-24, 2.0**-24),
+    "float64": Unit(2.0**-53, 2.0**-53, 2.0**-1022, np.inf),
+    "float32": Unit(2.0**-24, 2.0**-24, 2.0**-126, 2.0**128),
+    "bfloat16": Unit(2.0**-8, 2.0**-24, 2.0**-126, 2.0**128),
+    "float16": Unit(2.0**-11, 2.0**-24, 2.0**-24, 2.0**128),
 }
 
 
@@ -212,6 +215,9 @@ class Evaluation:
             value = np.asarray(SIGNS[sign][1](x, y) if sign is not ast.Pow else np.power(x, y))
             return Part(letters, value, np.zeros((1,) * value.ndim))
         value, error = RULES[sign](x, ex, y, ey)
+        if sign is ast.Div:
+            # what is divided by a number too large for the precision becomes zero
+            error = error + np.where(np.abs(y) + ey < self.unit.most / 2, 0, np.abs(value))
         return Part(letters, value, finite(error + self.unit.kept * np.abs(value)))
 
     def decided(self, holds: Callable[[Any, Any], Any], a: Part, b: Part) -> Part:

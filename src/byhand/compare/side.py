@@ -93,11 +93,11 @@ def precision_of(arrays: Mapping[str, Array]) -> str:
     """
     telling = [array for array in arrays.values() if array.dtype.name in KINDS and array.size]
     telling = [array for array in telling if (array[finite_at(array)] % 1 != 0).any()]
-    widest = max((array.dtype.itemsize for array in telling), default=4)
+    stored = [array.dtype for array in telling or arrays.values() if array.dtype.name in KINDS and array.size]
     for name in ("bfloat16", "float16", "float32"):
         if telling and all(holds(KINDS[name], array) for array in telling):
             return name
-    return "float64" if widest == 8 else "float32"
+    return max(stored, key=lambda kind: kind.itemsize, default=KINDS["float32"]).name
 
 
 def finite_at(array: Array) -> Array:

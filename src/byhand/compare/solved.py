@@ -15,12 +15,13 @@ import numpy as np
 
 from byhand.compare.segment import Operands, Variant, plain
 from byhand.compare.usual import Changed, in_order, scaled
-from byhand.operators import rotary_angles, rotary_angles_llama31
+from byhand.operators import mask, rotary_angles, rotary_angles_llama31
 from byhand.operators.record import Operator
 from byhand.program import Program, Step
 
 Array = np.ndarray[Any, Any]
 FACTORS = (8.0, 32.0, 16.0, 4.0, 2.0)  # by which rotary angles are slowed
+HIDDEN = -1e4  # what other programs hide with is below this; here it is -inf
 TRIED = 8  # elements of each weight that are tried as the one that was changed
 
 
@@ -30,6 +31,8 @@ def solved(step: Step, given: Operands, got: Array, expected: Array, program: Pr
         yield from epsilons(step, given, got, expected)
     if step.operator.name.startswith("rotary_angles") and "theta" in step.attributes:
         yield from bases(step, given, got)
+    if step.operator is mask:
+        yield from sights(step, given, got)
     yield from orders(step, got, expected, program)
     yield from factors(step, got, expected, program)
     yield from single_weights(step, given, got, expected, program)
@@ -82,6 +85,24 @@ def as_operator(operator: Operator, settings: dict[str, Any], step: Step, given:
     return (replace(step, operator=operator, attributes=settings), given) if step.operator is rotary_angles else None
 
 
+def sights(step: Step, given: Operands, got: Array) -> Iterator[Variant]:
+    """The mask that hides what is hidden there, where all heads see the same."""
+    seen_BHTS = got > HIDDEN
+    seen_BTS: Array = seen_BHTS[:, 0]
+    if seen_BTS.shape != given["allowed"].shape or (seen_BHTS != seen_BHTS[:, :1]).any():
+        return
+    T, S = given["allowed"].shape[1:]
+    far_TS = np.arange(T)[:, None] - np.arange(S)
+    most = int(far_TS[seen_BTS.any(0)].max(initial=0))
+    window = bool((seen_BTS == ((far_TS >= 0) & (far_TS <= most))).all())
+    said = f"every position seeing the last {most + 1} keys alone" if window else "the keys hidden that the other hides"
+    yield Variant("mask", said, partial(seeing, step.operator, seen_BTS))
+
+
+def seeing(operator: Operator, allowed: Array, step: Step, given: Operands) -> Changed | None:
+    return (step, {**given, "allowed": allowed}) if step.operator is operator else None
+
+
 def with_settings(name: str, settings: dict[str, Any], step: Step, given: Operands) -> Changed | None:
     if step.operator.name != name:
         return None
@@ -123,9 +144,9 @@ def factors(step: Step, got: Array, expected: Array, program: Program) -> Iterat
     if got.shape != expected.shape or not usable.any():
         return
     p, b = expected[usable], got[usable]
-    if not (p * p).sum():
+    factor = float((p * b).sum() / ((p * p).sum() or 1))
+    if not factor:
         return
-    factor = float((p * b).sum() / (p * p).sum())
     named = next(
         (n for n in "DHKGL" if n in program.sizes and isclose(factor, program.sizes[n] ** 0.5, rel_tol=1e-4)), ""
     )

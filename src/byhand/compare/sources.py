@@ -11,6 +11,7 @@ import numpy as np
 
 from byhand import inputs as made
 from byhand.checkpoints import llmc_state
+from byhand.checkpoints.files.places import place_of
 from byhand.compare.dump import Dump, read_npz
 from byhand.compare.hugging_face import HuggingFace, is_one, loaded
 from byhand.compare.side import Side, of_run
@@ -129,7 +130,7 @@ def source(given: Any, dtype: str | None, engine: str, progress: Progress = sile
 
 def named(given: str | Path, dtype: str | None, engine: str, progress: Progress) -> Source:
     """What a name or path means: a dump, llm.c's debug state, else a model."""
-    path = Path(given).expanduser()
+    path = place_of(given)
     if path.suffix == ".npz":
         return Dump(path.name, read_npz(path), dtype)
     if path.is_file() and llmc_state.recognise(path):

@@ -11,6 +11,7 @@ import numpy as np
 
 from byhand.aliases.recipe import paired_last
 from byhand.compare.segment import Operands, Variant
+from byhand.compare.side import KINDS
 from byhand.families.llama import Scaling
 from byhand.families.readout import ACTIVATIONS
 from byhand.operators import rotary_angles, rotary_angles_llama31, rotary_halves, rotary_pairs
@@ -32,6 +33,8 @@ def usual(steps: list[Step], program: Program) -> Iterator[Variant]:
     for operators, make in MAKERS:
         if names & operators:
             yield from make(program)
+    yield from biases(program)
+    yield from roundings(program)
 
 
 def only(names: set[str], change: Callable[[Step, Operands], Changed | None]) -> Callable[..., Changed | None]:
@@ -138,10 +141,36 @@ def scaled(factor: float) -> Callable[[Array], Array]:
     return lambda array: array * factor
 
 
+def biases(program: Program) -> Iterator[Variant]:
+    """Steps without what they add."""
+    for names in (("bias",), ("shift",), ("bias", "shift")):
+        yield Variant("bias", f"no {' and no '.join(names)}", partial(without, names))
+
+
+def without(names: tuple[str, ...], step: Step, given: Operands) -> Changed | None:
+    if not given.keys() & set(names):
+        return None
+    return step, {name: np.zeros_like(array) if name in names else array for name, array in given.items()}
+
+
+def roundings(program: Program) -> Iterator[Variant]:
+    """Every weight rounded before it is used."""
+    for name in ("bfloat16", "float16"):
+
+        def change(step: Step, given: Operands, kind: Any = KINDS[name]) -> Changed | None:
+            own = [o for o, address in step.names.items() if address in program.weights and o in given]
+            with np.errstate(all="ignore"):
+                return (step, {**given, **{o: given[o].astype(kind).astype(np.float64) for o in own}}) if own else None
+
+        yield Variant("rounded weights", f"weights rounded to {name}", change)
+
+
 def masks(program: Program) -> Iterator[Variant]:
     for said, make in (
         ("no causal mask", np.ones_like),
         ("a causal mask", lambda allowed: np.tril(np.ones_like(allowed))),
+        ("every position seeing the next one too", lambda allowed: np.tril(np.ones_like(allowed), 1)),
+        ("no position seeing itself", lambda allowed: np.tril(np.ones_like(allowed), -1)),
     ):
         yield Variant("mask", said, only({"mask"}, operand("allowed", make)))
 
@@ -232,6 +261,53 @@ def other_heads(heads: int, axis: int, groups: int) -> Iterator[Rearranged]:
     for i in range(min(heads, MANY)):
         for j in range(i):
             yield Rearranged("swapped heads", f"heads {j} and {i} of {{}} swapped", swapped(axis, j, i), True)
+
+
+def relatives(address: str, program: Program) -> Iterator[str]:
+    """The weights that may have been read in place of one: those of its block, then the same of other blocks."""
+    parts = address.split(".")
+    block, last = parts[:2], parts[-1]
+    if block[0] != "blocks":
+        return
+    for other in program.weights:
+        its = other.split(".")
+        if other != address and its[:2] == block and its[-1] == last:
+            yield other
+    for other in program.weights:
+        its = other.split(".")
+        if other != address and its[0] == "blocks" and its[2:] == parts[2:]:
+            yield other
+
+
+def others(step: Step, program: Program, look: Callable[[str], Array | None]) -> Iterator[Variant]:
+    """The step with the weights of another."""
+    own = {name: address for name, address in step.names.items() if address in program.weights}
+    if not own:
+        return
+    place = next(iter(own.values())).rpartition(".")[0]
+    for other in relatives(next(iter(own.values())), program):
+        there = other.rpartition(".")[0]
+        read = {name: look(address.replace(place, there, 1)) for name, address in own.items()}
+        if all(array is not None and array.shape == shape_of(look, own[name]) for name, array in read.items()):
+            yield Variant("another weight", in_place(there, place), partial(with_operands, step.address, read))
+
+
+def in_place(there: str, place: str) -> str:
+    """What was read instead, in words that fit all weights of a block, or the same of all blocks."""
+    (_, m, *rest), (_, n, *own) = there.split("."), place.split(".")
+    if m == n:
+        return f"a block's {'.'.join(rest)} in place of its {'.'.join(own)}"
+    return f"the weights of blocks.{m} in place of those of blocks.{n}"
+
+
+def shape_of(look: Callable[[str], Array | None], address: str) -> tuple[int, ...] | None:
+    array = look(address)
+    return None if array is None else array.shape
+
+
+def with_operands(address: str, read: Mapping[str, Any], step: Step, given: Operands) -> Changed | None:
+    """The step at this address with other arrays as some of its operands."""
+    return (step, {**given, **read}) if step.address == address else None
 
 
 def weights(step: Step, program: Program, look: Callable[[str], Array | None]) -> Iterator[Variant]:

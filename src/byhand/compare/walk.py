@@ -15,18 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from byhand.compare.rounding import UNITS, Bounded
+from byhand.compare.alike import alike, common, farthest, narrower
+from byhand.compare.rounding import UNITS, Bounded, Unit
 from byhand.compare.segment import Variant, predicted, shake
 from byhand.compare.side import KINDS, Side
-from byhand.errors import InputError
+from byhand.compare.solved import HIDDEN
 from byhand.program import Program, Step
 from byhand.shapes import Index
 
 Array = np.ndarray[Any, Any]
 SAME, ROUNDING, FOLLOWS, DIFFERS, SKIPPED = "same", "rounding", "follows", "differs", "skipped"
-LENGTHS = {"V": "vocabulary", "P": "positions", "Y": "segment types"}  # tables whose first rows can be compared
 NEAR = 16.0  # times the usual bound
-HIDDEN = -1e4  # what other programs hide with is below this; here it is -inf
 
 
 @dataclass(frozen=True)
@@ -80,38 +79,19 @@ def gap(a: Array, b: Array, at: Array | None = None) -> Gap:
     return Gap(place, wide_a[place].item(), wide_b[place].item(), int(differs.sum()), differs.size)
 
 
-def common(axes: str, a: Array, b: Array, address: str) -> tuple[Array, Array, str]:
-    """Two arrays cut to the rows both have of a table, and what they differ in. Raises InputError for other sizes."""
-    if a.shape == b.shape:
-        return a, b, ""
-    if len(axes) != a.ndim or a.ndim != b.ndim:
-        raise InputError(f"{address} has shape {a.shape} on one side and {b.shape} on the other; compare like models")
-    said = []
-    for letter, m, n in zip(axes, a.shape, b.shape, strict=True):
-        if m != n and letter not in LENGTHS:
-            raise InputError(f"{address} ({axes}) has shape {a.shape} and {b.shape}: {letter} is {m} and {n}")
-        said += [f"{LENGTHS[letter]} {m} and {n}"] if m != n else []
-    cut = tuple(slice(min(m, n)) for m, n in zip(a.shape, b.shape, strict=True))
-    return a[cut], b[cut], ", ".join(said)
-
-
-def alike(a: Array, b: Array, unit: float) -> bool:
-    """Whether two stored weights are the same numbers, rounded at most once more."""
-    wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
-    return bool((np.abs(wide_a - wide_b) <= 2 * unit * np.maximum(np.abs(wide_a), np.abs(wide_b))).all())
-
-
 @dataclass(eq=False)
 class Walk:
     """The comparison of two sides along the program of `judge`, which must have all values and weights.
 
-    usual: bounds that were worked out, by side and address.
+    usual: bounds that were worked out, by side and address. rounded: the weights that differ by rounding alone, by
+    address: how far, and as a share of the number.
     """
 
     judge: Side
     other: Side
     program: Program
     usual: dict[tuple[str, str], Array] = field(default_factory=dict)
+    rounded: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @cached_property
     def known(self) -> dict[str, frozenset[str]]:
@@ -184,9 +164,8 @@ class Walk:
         bound = bound.max(-1, keepdims=True) if bound.ndim else bound
         with np.errstate(invalid="ignore"):
             off = np.where(wide == value, 0, np.abs(wide - value))
-        return bool(
-            (self.seen(self.program.producer[address], np.nan_to_num(off, nan=np.inf), wide) <= NEAR * bound).all()
-        )
+        off = self.seen(self.program.producer[address], np.nan_to_num(off, nan=np.inf), wide, value)
+        return bool((off <= NEAR * bound).all())
 
     def excess(
         self, side: Side, address: str, variant: Variant | None = None, own: bool = True
@@ -202,29 +181,44 @@ class Walk:
         with np.errstate(invalid="ignore"):
             off = np.where(wide == value, 0, np.abs(wide - value))
         off = np.where(np.isnan(wide) != np.isnan(value), np.inf, np.where(np.isnan(wide), 0, off))
-        off = self.seen(step, off, wide)
-        return off / bound, bound, off
+        off = self.seen(step, off, wide, value)
+        return np.divide(off, bound, out=np.zeros_like(off), where=off > 0), bound, off
 
-    def seen(self, step: Step, off: Array, got: Array) -> Array:
-        """Without the differences nobody sees: of a score that is hidden, and of the numbers that hide it."""
+    def seen(self, step: Step, off: Array, got: Array, expected: Array) -> Array:
+        """Without the differences nobody sees: of a score that is going to be hidden, and of the numbers that hide."""
         visible = self.visible(step)
         if visible is None:
             return off
-        return np.where(visible | ((step.operator.name == "mask") & (got > HIDDEN)), off, 0)
+        if step.operator.name == "scores":
+            return np.where(visible, off, 0)
+        hidden = (got <= HIDDEN) & (np.isneginf(expected) | (~visible & (expected <= HIDDEN)))
+        return np.where(hidden, 0, off)
 
-    def different_weight(self, step: Step) -> str:
-        """The first weight of a step that is stored with other numbers on the two sides."""
+    def different_weights(self, step: Step) -> dict[str, str]:
+        """The weights of a step that are stored with other numbers on the two sides: operands by address."""
+        found = {}
         for operand, address in step.names.items():
-            if address not in self.program.weights:
+            if address not in self.program.weights or address in found:
                 continue
             mine, theirs = self.pair(step, operand, address)
             if mine is None or theirs is None or mine is theirs:
                 continue
             a, b, _ = common(self.program.weights[address], mine, theirs, address)
-            unit = max(UNITS[self.judge.weight_dtype(mine)].kept, UNITS[self.other.weight_dtype(theirs)].kept)
-            if not alike(a, b, unit):
-                return address
-        return ""
+            if not alike(a, b, self.unit_of(mine, theirs)) and not alike(a, b, self.unit_of(mine, theirs, self.narrow)):
+                found[address] = operand
+            elif (apart := farthest(a, b))[0]:
+                self.rounded[address] = apart
+        return found
+
+    @cached_property
+    def narrow(self) -> str:
+        """The precision that one side's weights were rounded to, though they are stored in a wider one, or ""."""
+        return narrower(self.program, self.judge.stored, self.other.stored)
+
+    def unit_of(self, mine: Array, theirs: Array, narrow: str = "") -> Unit:
+        """The rounding that two stored weights may be apart by."""
+        names = {self.judge.weight_dtype(mine), self.other.weight_dtype(theirs), narrow} - {""}
+        return max((UNITS[name] for name in names), key=lambda unit: unit.kept)
 
     def pair(self, step: Step, operand: str, address: str) -> tuple[Array | None, Array | None]:
         """A weight as each side stores it."""
@@ -242,7 +236,7 @@ class Walk:
         a, b = self.judge.find(address), self.other.find(address)
         assert a is not None and b is not None
         a, b, also = common(self.program.axes(address), a, b, address)
-        weight = self.different_weight(step) if address == step.address else ""
+        weight = next(iter(self.different_weights(step)), "") if address == step.address else ""
         worst, of, at, allowed = 0.0, "", None, 0.0
         for name, side in self.sides():
             beyond, bound, off = self.excess(side, address, own=not weight)

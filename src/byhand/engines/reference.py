@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -31,10 +32,9 @@ class Precision:
 
         It lies in C order, so that the bits of what is computed from it depend on its numbers alone.
         """
-        array = np.asarray(array, order="C")
-        if array.dtype.kind in "iub":
-            return array
-        return array.astype(self.computed if wide else self.kept, copy=False)
+        array = np.asarray(array)
+        whole = array.dtype.kind in "iub"
+        return array.astype(array.dtype if whole else self.computed if wide else self.kept, order="C", copy=False)
 
     def load(self, array: Array) -> Array:
         """A kept array in the precision of the arithmetic."""
@@ -66,22 +66,25 @@ def forward(
     keep: Collection[str],
     change: Callable[[str, Array], Array] = lambda address, array: array,
     progress: Callable[[Step], None] = lambda step: None,
+    stored: Look | None = None,
 ) -> dict[str, Array]:
     """Run steps in order and return the kept values by address.
 
     look: gives what no step here writes (weights, inputs, values of an earlier run); keep: addresses to return, others
     are let go after their last reader; change: may replace a value as soon as it is made (edits); progress: told of
-    each step before it runs. Raises ShapeError and NotANumber, naming the step.
+    each step before it runs; stored: as look, but weights as they are held, not rounded to the precision yet, for steps
+    that pick a few of their numbers. Raises ShapeError and NotANumber, naming the step.
     """
     values: dict[str, Array] = {}
     last = {read: step for step in steps for read in step.reads if read is not None}
 
-    def found(address: str) -> Array:
+    def found(address: str, look: Look = look) -> Array:
         return values[address] if address in values else look(address)
 
+    picked = partial(found, look=stored or look)
     for step in steps:
         progress(step)
-        values.update(changed(compute(step, found, precision), change))
+        values.update(changed(compute(step, picked if step.operator.picks else found, precision), change))
         used = {*step.reads, *step.writes.values()}
         for address in used.intersection(values):
             if address not in keep and last.get(address, step) is step:
@@ -97,7 +100,8 @@ def compute(step: Step, look: Look, precision: Precision) -> dict[str, Array]:
     """The outputs of one step by address."""
     kept = {read: look(read) for read in step.reads if read is not None}
     step.sizes({address: array.shape for address, array in kept.items()})
-    arrays = [None if read is None else precision.load(kept[read]) for read in step.reads]
+    loaded = kept if step.operator.picks else {read: precision.load(array) for read, array in kept.items()}
+    arrays = [None if read is None else loaded[read] for read in step.reads]
     inside = {"rounded": precision.rounded} if step.operator.rounds_inside else {}
     with np.errstate(all="ignore"):
         results = step.operator.forward(*arrays, **step.attributes, **inside)

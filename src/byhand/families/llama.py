@@ -41,6 +41,9 @@ class Scaling:
     high: float = 4.0
     original_context: int = 8192
 
+    def __str__(self) -> str:
+        return f"factor {self.factor:g}, low {self.low:g}, high {self.high:g}, context {self.original_context}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:

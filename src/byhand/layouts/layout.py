@@ -23,7 +23,7 @@ import numpy as np
 from byhand.errors import ShapeError
 from byhand.program import Program
 from byhand.shapes import Shape
-from byhand.weights import Lazy
+from byhand.weights import Lazy, Weights
 
 Array = np.ndarray[Any, Any]
 Source = Array | Lazy
@@ -151,6 +151,8 @@ def split(row: Row, array: Source, program: Program) -> dict[str, Source]:
     """
     if array.shape != shape(row, program):
         raise ShapeError(f"{row.name} has shape {array.shape}, but this model needs {shape(row, program)}")
+    if as_it_lies(row, program):
+        return {row.weights[0]: array}
     moved = bool(row.stored.rotary) and row.stored.rotary != rotary_of(program)
     found: dict[str, Source] = {}
     for address, cut in cuts(row, program):
@@ -158,6 +160,14 @@ def split(row: Row, array: Source, program: Program) -> dict[str, Source]:
         size = tuple(program.sizes[letter] for letter in program.weights[address])
         found[address] = Lazy(size, array.dtype, make) if moved or isinstance(array, Lazy) else make()
     return found
+
+
+def as_it_lies(row: Row, program: Program) -> bool:
+    """Whether a file's array is one weight, with the same axes in the same order."""
+    first, *others = row.weights
+    same = not others and shape(row, program) == tuple(program.sizes[letter] for letter in program.weights[first])
+    flat = order(row, program, first)
+    return same and flat == sorted(flat) and row.stored.rotary in ("", rotary_of(program))
 
 
 def cuts(row: Row, program: Program) -> Iterator[tuple[str, tuple[int | slice, ...]]]:
@@ -198,11 +208,16 @@ def together(parts: list[Array], axis: int) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
 
 
-def pieces(row: Row, look: Callable[[str], Array], program: Program) -> Iterator[Array]:
-    """The file's array in parts that follow one another in the file, a block at a time, so that few are in memory."""
+def pieces(row: Row, weights: Weights, program: Program) -> Iterator[Array]:
+    """The file's array in parts that follow one another in the file, so that little is in memory: a block at a time,
+    and some rows at a time of a weight that lies in the file as it is.
+    """
     for block in row.blocks:
-        one = replace(row.stored, axes=row.stored.axes.removeprefix("L "))
-        yield joined(Row(row.name, one, (block,)), look, program)
+        one = Row(row.name, replace(row.stored, axes=row.stored.axes.removeprefix("L ")), (block,))
+        if as_it_lies(one, program):
+            yield from weights.parts(block[0])
+        else:
+            yield joined(one, weights.__getitem__, program)
 
 
 def placed(row: Row, look: Callable[[str], Array], program: Program, address: str) -> Array:

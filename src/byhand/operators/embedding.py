@@ -22,6 +22,7 @@ class lookup:
         ---
         d_table[v,d] = sum(b, t, where(id[b,t] == v, d_out[b,t,d], 0))
     """
+    picks = True
     count = {"forward": "0", "backward": "B * T * D"}
 
     def forward(id_BT, table_VD):

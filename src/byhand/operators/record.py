@@ -55,6 +55,8 @@ class Operator:
     """The record of one operator. See the module's text for what each field holds.
 
     wide: its output keeps float32 in a run that rounds to bfloat16 (angles, losses), as PyTorch models do.
+    picks: its output is nothing but numbers of what it reads, a few of many (the rows of a table), so that only these
+    need be read and converted.
     count: operations forward and backward as expressions of the sizes, where the arithmetic's own count is not what a
     computer does (looking up is not multiplying by one-hot rows).
     """
@@ -69,6 +71,7 @@ class Operator:
     forward: Callable[..., Any]
     backward: Callable[..., Any]
     wide: bool = False
+    picks: bool = False
     count: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property

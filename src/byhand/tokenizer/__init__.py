@@ -6,7 +6,7 @@ from byhand.tokenizer.comparing import Difference, check, difference
 from byhand.tokenizer.gguf import from_gguf, to_gguf
 from byhand.tokenizer.loading import load
 from byhand.tokenizer.merging import Match, Merge
-from byhand.tokenizer.trace import Piece, Trace
+from byhand.tokenizer.trace import Piece, Trace, quoted
 
 __all__ = [
     "PRINTABLE",
@@ -21,5 +21,6 @@ __all__ = [
     "difference",
     "from_gguf",
     "load",
+    "quoted",
     "to_gguf",
 ]

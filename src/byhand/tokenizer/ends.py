@@ -25,22 +25,24 @@ IdOf = Callable[[str], int | None]
 class Configs:
     """The settings that lie beside a tokenizer: tokenizer_config.json and its like, those that there are."""
 
-    def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
+    def __init__(self, files: Mapping[str, bytes] | None = None, folder: Path | None = None) -> None:
+        """folder: where they lie, for messages."""
         self.files = dict(files or {})
-        self.read = {name: self.mapping(name, data) for name, data in self.files.items()}
+        self.read = {
+            name: self.mapping(str(folder / name) if folder else name, data) for name, data in self.files.items()
+        }
 
     @classmethod
     def beside(cls, folder: Path) -> Configs:
         """Raises InputError for a file that cannot be read."""
-        return cls(
-            {name: read(folder / name) for name in (CONFIG, MAP, GENERATION, ADDED) if (folder / name).is_file()}
-        )
+        names = [name for name in (CONFIG, MAP, GENERATION, ADDED) if (folder / name).is_file()]
+        return cls({name: read(folder / name) for name in names}, folder)
 
     @staticmethod
-    def mapping(name: str, data: bytes) -> Mapping[str, Any]:
-        found = read_json(data, name)
+    def mapping(where: str, data: bytes) -> Mapping[str, Any]:
+        found = read_json(data, where)
         if not isinstance(found, Mapping):
-            raise InputError(f"{name} must be a JSON object, not {type(found).__name__}")
+            raise InputError(f"{where} must be a JSON object, not {type(found).__name__}")
         return found
 
     def get(self, key: str) -> Any:

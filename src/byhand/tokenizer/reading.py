@@ -17,10 +17,11 @@ MOST_IDS = 1 << 24  # ids; no model has a sixteenth of them
 def read(path: Path) -> bytes:
     """The content of a file. Raises InputError when it cannot be read or is too large for a tokenizer."""
     try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise InputError(f"{path} is no tokenizer: it has {size:,} bytes; give a tokenizer's file or its folder")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)  # a device has no end
+        if len(data) > LARGEST:
+            raise InputError(f"{path} has more than {LARGEST:,} bytes, more than any tokenizer; check what it is")
+        return data
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
 

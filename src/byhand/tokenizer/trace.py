@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -104,6 +105,11 @@ def marked(data: bytes) -> str:
     """Bytes for reading: a space as ␣, a line end as \\n, what is no UTF-8 or cannot be seen by its number."""
     text = data.decode("utf-8", "backslashreplace")
     return "".join(MARKED.get(sign) or (sign if sign.isprintable() else written(sign)) for sign in text)
+
+
+def quoted(text: str) -> str:
+    """A decoded token in quotes. A byte that is no whole character is written by `decode` and not escaped again."""
+    return re.sub(r"\\\\(x[89a-f][0-9a-f])", r"\\\1", repr(text))
 
 
 def written(sign: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from byhand.checkpoints.files.mapped import Mapped
+from byhand.checkpoints.files.mapped import Mapped, beginning
 from byhand.errors import InputError
 from byhand.shapes import Shape
 
@@ -103,11 +103,7 @@ class Cursor:
 
 def is_gguf(path: Path) -> bool:
     """Whether a file begins as a GGUF file does."""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == MAGIC
-    except OSError:  # whoever reads it says so
-        return False
+    return beginning(path, 4) == MAGIC
 
 
 def opened(path: Path) -> File:

@@ -5,17 +5,17 @@ The largest weight of a group becomes 127 or -127. Source: quantize_q80 in llama
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from byhand.errors import InputError
+from byhand.weights import slices
 
 Array = np.ndarray[Any, Any]
 
 MOST = np.float32(127)
-ROWS = 1 << 15  # groups that are worked on at once
 
 
 def dequantized(numbers: Array, factors: Array) -> Array:
@@ -25,17 +25,29 @@ def dequantized(numbers: Array, factors: Array) -> Array:
     return weights.reshape(numbers.shape)
 
 
-def quantized(array: Array, group: int, name: str) -> Iterator[bytes]:
-    """The bytes of an array in groups: all numbers, then all factors. Raises InputError for inf and NaN."""
-    flat, factors = array.reshape(-1, group), []
-    for start in range(0, len(flat), ROWS):
-        weights = flat[start : start + ROWS].astype(np.float32)
+def in_parts(numbers: Array, factors: Array) -> Iterator[Array]:
+    """The same some rows at a time; a row is whole groups."""
+    each, done = factors.reshape(len(numbers), -1), 0
+    for part in slices(numbers):
+        yield dequantized(part, each[done : done + len(part)].reshape(-1))
+        done += len(part)
+
+
+def quantized(pieces: Iterable[Array], group: int, name: str) -> Iterator[bytes]:
+    """The bytes of an array in groups, all numbers, then all factors; it comes in pieces of whole groups.
+
+    Raises InputError for inf and NaN.
+    """
+    factors = []
+    flat = (groups for piece in pieces for groups in slices(piece.reshape(-1, group)))
+    for groups in flat:
+        weights = groups.astype(np.float32)
         if not np.isfinite(weights).all():
             raise InputError(f"{name} holds inf or NaN, which int8 in groups cannot say; save it in float32")
         numbers, each = grouped(weights)
         factors.append(each)
         yield numbers.tobytes()
-    yield np.concatenate(factors).astype("<f4").tobytes()
+    yield from (each.astype("<f4").tobytes() for each in factors)
 
 
 def grouped(weights: Array) -> tuple[Array, Array]:

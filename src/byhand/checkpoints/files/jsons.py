@@ -17,6 +17,8 @@ MOST_BYTES = 100_000_000
 def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises InputError for a file that is absent, too large, or holds anything else."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise InputError(f"{path} is no file; a JSON file belongs there")
         if path.stat().st_size > MOST_BYTES:
             raise InputError(
                 f"{path} has {path.stat().st_size:,} bytes, which is no such file's size; check what it is"

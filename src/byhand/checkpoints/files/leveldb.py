@@ -25,10 +25,13 @@ PLAIN, SNAPPY = 0, 1
 
 def is_table(path: Path) -> bool:
     """Whether a file ends as a table does."""
-    with path.open("rb") as file:
-        length = file.seek(0, 2)
-        file.seek(max(0, length - 8))
-        return length >= FOOTER and file.read(8) == MAGIC.to_bytes(8, "little")
+    try:
+        with path.open("rb") as file:
+            length = file.seek(0, 2)
+            file.seek(max(0, length - 8))
+            return length >= FOOTER and file.read(8) == MAGIC.to_bytes(8, "little")
+    except OSError:  # whoever reads it says so
+        return False
 
 
 def rows(index: Mapped) -> Iterator[tuple[str, bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Sequence
+from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ class Mapped:
         """Raises InputError for what is no file, cannot be opened, or is empty."""
         self.path = Path(path)
         try:
+            if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for its other end
+                what = "a folder" if self.path.is_dir() else "a pipe or device"
+                raise InputError(f"{self.path} is {what}, but a file belongs there")
             with self.path.open("rb") as file:
                 self.size = os.fstat(file.fileno()).st_size
                 if self.size == 0:
@@ -69,6 +73,15 @@ class Mapped:
                 f"{self.path}: {what} should lie at bytes {offset} to {offset + length}, "
                 f"but the file has {self.size}; it is damaged or was cut off"
             )
+
+
+def beginning(path: Path, length: int) -> bytes:
+    """The first bytes of a file; none of what is no file or may not be read, whose reader will say so."""
+    try:
+        with path.open("rb") if path.is_file() else BytesIO() as file:
+            return file.read(length)
+    except OSError:
+        return b""
 
 
 def nbytes(dtype: np.dtype[Any], shape: Sequence[int], what: str) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from byhand.errors import InputError
 from byhand.shapes import Shape
-from byhand.weights import Lazy
+from byhand.weights import Lazy, slices
 
 Array = np.ndarray[Any, Any]
 
@@ -23,8 +23,6 @@ PLAIN = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype(ml_dty
 BLOCKS = {"Q8_0": 34, "Q4_0": 18}  # bytes of a block
 BLOCK = 32  # numbers in a block
 KINDS = (*PLAIN, *BLOCKS)
-
-AT_ONCE = 2**20  # numbers that are turned into another kind at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +41,21 @@ class Quantized(Lazy):
 
 def dequantized(kind: str, blocks: Array) -> Array:
     """The numbers of blocks [rows, bytes] as float32 [rows, columns]."""
+    made, done = np.empty((len(blocks), blocks.shape[1] // BLOCKS[kind] * BLOCK), np.float32), 0
+    for part in in_parts(kind, blocks):
+        made[done : done + len(part)] = part
+        done += len(part)
+    return made
+
+
+def in_parts(kind: str, blocks: Array) -> Iterator[Array]:
+    """The same some rows at a time."""
     from gguf import GGMLQuantizationType, quants
 
-    columns = blocks.shape[1] // BLOCKS[kind] * BLOCK
-    made = np.empty((len(blocks), columns), np.float32)
-    step = max(1, AT_ONCE // columns)
-    with np.errstate(all="ignore"):  # a scale may be inf or NaN; the engine names the step where that arrives
-        for start in range(0, len(blocks), step):
-            part = slice(start, start + step)
-            made[part] = quants.dequantize(blocks[part], GGMLQuantizationType[kind])
-    return made
+    for part in slices(blocks):
+        with np.errstate(all="ignore"):  # a scale may be inf or NaN; the engine names the step where that arrives
+            made = quants.dequantize(part, GGMLQuantizationType[kind])
+        yield made
 
 
 def row_bytes(kind: str, columns: int) -> int:
@@ -77,10 +80,7 @@ def encoded(kind: str, array: Array, name: str) -> Iterator[Array]:
 
     Raises InputError, naming the array, for numbers that the kind cannot hold.
     """
-    rows = array.reshape(-1, array.shape[-1])
-    step = max(1, AT_ONCE // rows.shape[1])
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
+    for part in slices(array.reshape(-1, array.shape[-1])):
         yield converted(kind, part, name) if kind in PLAIN else quantized(kind, part, name)
 
 

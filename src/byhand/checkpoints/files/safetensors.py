@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from byhand.checkpoints.files.jsons import Fields, parsed, read_object
-from byhand.checkpoints.files.mapped import BFLOAT16, Array, Mapped, check_name, nbytes
+from byhand.checkpoints.files.mapped import BFLOAT16, Array, Mapped, beginning, check_name, nbytes
 from byhand.checkpoints.record import Progress, silent
 from byhand.errors import InputError
 from byhand.shapes import Shape
@@ -46,11 +46,7 @@ class Entry(NamedTuple):
 
 def looks_like(path: Path) -> bool:
     """Whether a file begins as one: a length that fits, and the brace of the header."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(9)
-    except OSError:
-        return False
+    start = beginning(path, 9)
     return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") <= MOST_HEADER
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from byhand.checkpoints.files.mapped import BFLOAT16, Array, Mapped, possible
+from byhand.checkpoints.files.mapped import BFLOAT16, Array, Mapped, beginning, possible
 from byhand.checkpoints.files.pickled import Name, Unpickler
 from byhand.errors import InputError
 from byhand.shapes import Shape
@@ -66,11 +66,7 @@ class Tensor:
 
 def looks_like(path: Path) -> bool:
     """Whether a file begins as one of the two kinds."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(14)
-    except OSError:
-        return False  # a folder, or a file that may not be read
+    start = beginning(path, 14)
     return start.startswith(ZIP) or start[2:].startswith(LEGACY)
 
 

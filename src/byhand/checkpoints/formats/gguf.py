@@ -13,15 +13,16 @@ import numpy as np
 
 from byhand import tokenizer as tokenizers
 from byhand.checkpoints.files.gguf_file import VERSION, Entry, File, Texts, is_gguf, opened
-from byhand.checkpoints.files.quantized import KINDS, PLAIN, Quantized, dequantized, row_bytes
+from byhand.checkpoints.files.quantized import KINDS, PLAIN, Quantized, dequantized, in_parts, row_bytes
 from byhand.checkpoints.formats.gguf_config import FAMILIES, WORDS, architecture, config, shown
 from byhand.checkpoints.formats.gguf_writing import write
 from byhand.checkpoints.record import Checkpoint, Finding
 from byhand.checkpoints.table import Found, checkpoint
+from byhand.checkpoints.tokenizers import about
 from byhand.errors import InputError
 from byhand.layouts import Row, Source, Stored, rows_for
 from byhand.layouts.gguf import LAYOUTS
-from byhand.layouts.layout import cuts, taken
+from byhand.layouts.layout import as_it_lies, cuts, taken
 from byhand.program import Program
 from byhand.tokenizer.gguf import PATTERNS
 
@@ -68,7 +69,7 @@ def read(path: Path) -> Checkpoint:
     arrays = {name: array(file, each) for name, each in file.entries.items()}
     if settings.tied:
         arrays.pop("output.weight", None)  # compared with token_embd.weight when tying was found out
-    made, how = tokenizer(file, arch)
+    made, told = tokenizer(file, arch, settings.vocabulary)
     found = Found(
         path=file.mapped.path,
         format=NAME,
@@ -77,7 +78,11 @@ def read(path: Path) -> Checkpoint:
         config=settings,
         layout=LAYOUTS[arch],
         words={letter: word.format(a=arch) for letter, word in WORDS.items()},
-        findings=(*findings, how),
+        findings=(
+            Finding("format", f"GGUF, version {VERSION}, {arch}", "its first bytes; general.architecture"),
+            *findings,
+            *told,
+        ),
         tokenizer=made,
     )
     return with_blocks(checkpoint(found, arrays), arrays)
@@ -126,7 +131,7 @@ def of_blocks(kind: str, blocks: Array, shape: tuple[int, ...]) -> Quantized:
     def make() -> Array:
         return dequantized(kind, blocks).reshape(shape)
 
-    return Quantized(shape, np.dtype(np.float32), make, kind, blocks)
+    return Quantized(shape, np.dtype(np.float32), make, kind, blocks, parts=partial(in_parts, kind, blocks))
 
 
 def in_blocks(row: Row, source: Source, program: Program) -> dict[str, Source]:
@@ -141,12 +146,15 @@ def in_blocks(row: Row, source: Source, program: Program) -> dict[str, Source]:
         alone = Row(row.name, Stored(axes, (address,), row.stored.rotary), ((address,),))
         shape = tuple(program.sizes[letter] for letter in program.weights[address])
         make = partial(taken, alone, part, program, address, (slice(None),))
-        found[address] = Quantized(shape, part.dtype, make, part.kind, part.blocks, axes, row.stored.rotary)
+        parts = part.parts if as_it_lies(alone, program) else None
+        found[address] = Quantized(
+            shape, part.dtype, make, part.kind, part.blocks, axes, row.stored.rotary, parts=parts
+        )
     return found
 
 
-def tokenizer(file: File, arch: str) -> tuple[Any, Finding]:
-    """The tokenizer among the keys, and how it was found; None where there is none or byhand does not know its way.
+def tokenizer(file: File, arch: str, vocabulary: int) -> tuple[Any, tuple[Finding, ...]]:
+    """The tokenizer among the keys, and what it is; None where there is none or byhand does not know its way.
 
     Raises InputError for a damaged one.
     """
@@ -154,15 +162,16 @@ def tokenizer(file: File, arch: str) -> tuple[Any, Finding]:
     model = fields.get("tokenizer.ggml.model", "none")
     pre = fields.get("tokenizer.ggml.pre", "gpt-2" if arch == "gpt2" else "default")
     if model == "none" or model == "no_vocab":
-        return None, Finding("tokenizer", "none", "tokenizer.ggml.model; the model works on token ids")
+        return None, (Finding("tokenizer", "none", "tokenizer.ggml.model; the model works on token ids"),)
     if model not in ("gpt2", "llama") or (model == "gpt2" and pre not in [*PATTERNS]):
         how = f"byhand does not know the tokenizer {shown(model)} {shown(pre)}; the model works on token ids"
-        return None, Finding("tokenizer", "none", how)
+        return None, (Finding("tokenizer", "none", how),)
     try:
         made = tokenizers.from_gguf({**fields, "general.architecture": arch})
     except InputError as error:
         raise InputError(f"{file.mapped.path}: {error}") from None
-    return made, Finding("tokenizer", f"{model}, {pre}", "tokenizer.ggml.model and .pre")
+    assert made is not None  # there are fields of one
+    return made, about(made, vocabulary, f"tokenizer.ggml.model {model} and .pre {pre}")
 
 
 def plain(value: Any) -> Any:

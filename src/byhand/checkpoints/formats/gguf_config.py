@@ -10,7 +10,7 @@ import numpy as np
 
 from byhand.checkpoints.files.gguf_file import Entry, File, Texts
 from byhand.checkpoints.formats.rope_factors import scaling_of
-from byhand.checkpoints.record import Finding
+from byhand.checkpoints.record import Finding, heads_of
 from byhand.errors import InputError
 from byhand.families import gpt2, llama
 
@@ -116,7 +116,7 @@ def config(file: File, arch: str) -> tuple[Any, tuple[Finding, ...]]:
     made, findings = (gpt2_config if arch == "gpt2" else llama_config)(keys, file)
     unknown = [key for key in file.keys if key.startswith(f"{arch}.") and key not in keys.taken]
     if unknown:
-        findings.append(Finding("keys without use here", ", ".join(unknown), "nothing in the model reads them"))
+        findings.append(Finding("not used", ", ".join(unknown), "nothing in the model reads them"))
     return made, tuple(findings)
 
 
@@ -136,7 +136,8 @@ def gpt2_config(keys: Keys, file: File) -> tuple[gpt2.Config, list[Finding]]:
     if keys.whole("attention.head_count_kv", made.heads) != made.heads:
         raise InputError(f"{keys.path}: gpt2.attention.head_count_kv is not its head_count; GPT-2 shares no keys")
     return made, [
-        Finding("GELU form", "tanh", "what llama.cpp computes for gpt2; the file does not say"),
+        Finding("activation", made.activation, "what llama.cpp computes for gpt2; the file does not say"),
+        Finding("heads", heads_of(made), "gpt2.attention.head_count; shapes do not show it"),
         Finding("eps", f"{made.eps:g}", "gpt2.attention.layer_norm_epsilon"),
         tying,
     ]
@@ -171,8 +172,9 @@ def llama_config(keys: Keys, file: File) -> tuple[llama.Config, list[Finding]]:
     )
     return made, [
         Finding("rotary layout", "pairs", "the order of every GGUF file of architecture llama"),
-        Finding("rotary theta", f"{theta:g}", "llama.rope.freq_base"),
+        Finding("theta", f"{theta:g}", "llama.rope.freq_base"),
         scaled,
+        Finding("heads", heads_of(made), "llama.attention.head_count; shapes do not show it"),
         Finding("eps", f"{made.eps:g}", "llama.attention.layer_norm_rms_epsilon"),
         tying,
     ]
@@ -210,10 +212,10 @@ def tying_of(file: File) -> tuple[bool, Finding]:
     """Whether logits come from the token table: there is no other one, or the other one is a copy of it."""
     output, table = file.entries.get("output.weight"), file.entries.get("token_embd.weight")
     if output is None or table is None:
-        return True, Finding("tying", "tied", "there is no output.weight")
+        return True, Finding("tied", "yes", "there is no output.weight")
     if same_bytes(file, output, table):
-        return True, Finding("tying", "tied", "output.weight is token_embd.weight again")
-    return False, Finding("tying", "untied", "output.weight differs from token_embd.weight")
+        return True, Finding("tied", "yes", "output.weight is token_embd.weight again")
+    return False, Finding("tied", "no", "output.weight differs from token_embd.weight")
 
 
 def same_bytes(file: File, one: Entry, other: Entry) -> bool:
@@ -232,7 +234,7 @@ def scaling_in(keys: Keys, file: File, theta: float, head_width: int) -> tuple[l
     """Llama 3.1's scaling, from the factor of each rotary pair. Raises InputError for factors of no such rule."""
     entry = file.entries.get(ROPE_FACTORS)
     if entry is None:
-        return None, Finding("rotary scaling", "none", f"there is no {ROPE_FACTORS}")
+        return None, Finding("scaling", "none", f"there is no {ROPE_FACTORS}")
     if entry.kind != "F32" or entry.shape != (head_width // 2,):
         raise InputError(
             f"{keys.path}: {ROPE_FACTORS} is {entry.kind} {list(entry.shape)}, but heads of width {head_width} need "
@@ -240,12 +242,11 @@ def scaling_in(keys: Keys, file: File, theta: float, head_width: int) -> tuple[l
         )
     factors = file.mapped.array("<f4", entry.shape, entry.offset, ROPE_FACTORS)
     if (factors == 1).all():
-        return None, Finding("rotary scaling", "none", f"{ROPE_FACTORS} is 1 everywhere")
+        return None, Finding("scaling", "none", f"{ROPE_FACTORS} is 1 everywhere")
     found = scaling_of(factors, theta)
     if found is None:
         raise InputError(
             f"{keys.path}: {ROPE_FACTORS} slows rotary pairs by {factors.min():g} to {factors.max():g} in a way that "
             "Llama 3.1's rule does not; byhand computes no other"
         )
-    rule = f"factor {found.factor:g}, low {found.low:g}, high {found.high:g}, context {found.original_context}"
-    return found, Finding("rotary scaling", rule, f"the rule that gives every factor of {ROPE_FACTORS}")
+    return found, Finding("scaling", str(found), f"the rule that gives every factor of {ROPE_FACTORS}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from byhand.checkpoints.formats.hugging_face_write import complete
 from byhand.checkpoints.formats.rope_factors import factors
 from byhand.checkpoints.record import Parts, Progress, silent
 from byhand.errors import InputError
-from byhand.layouts import Row, joined, rows_for, shape
+from byhand.layouts import Row, pieces, rows_for, shape
 from byhand.layouts.gguf import LAYOUTS
 from byhand.program import Program
 from byhand.shapes import Shape
@@ -108,7 +109,8 @@ def matrix(row: Row, program: Program, weights: Weights, asked: str | None) -> P
     kind = kind_for(row.name, size, asked or (kept[0].kind if kept else kind_of(row, weights)))
     if kept and kept[0].kind == kind:
         return Planned(row.name, kind, size, lambda: (each.blocks for each in kept))
-    return Planned(row.name, kind, size, lambda: encoded(kind, joined(row, weights.__getitem__, program), row.name))
+    made = partial(pieces, row, weights, program)
+    return Planned(row.name, kind, size, lambda: (part for each in made() for part in encoded(kind, each, row.name)))
 
 
 def kind_for(name: str, size: Shape, kind: str) -> str:

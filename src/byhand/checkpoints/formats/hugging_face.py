@@ -69,7 +69,8 @@ def read(path: Path) -> Checkpoint:
     file = folder / "config.json"
     found = with_config(path, file, arrays) if file.is_file() else without_config(path, arrays)
     tokenizer, about = tokenizer_beside(folder, found.config.vocabulary)
-    findings = (Finding("file", f"Hugging Face {found.family}", description), *found.findings, *about)
+    how = "model_type in config.json" if file.is_file() else "the names of the arrays; there is no config.json"
+    findings = (Finding("format", f"Hugging Face {found.family}", how), *found.findings, *about)
     described = f"Hugging Face {'folder' if path.is_dir() else 'file'}, {description}"
     return checkpoint(replace(found, description=described, findings=findings, tokenizer=tokenizer), arrays)
 

@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 from byhand.checkpoints.files.jsons import Fields
-from byhand.checkpoints.record import Doubt, Finding
+from byhand.checkpoints.record import Doubt, Finding, heads_of, yes
 from byhand.errors import InputError
 from byhand.families import bert, gpt2, llama
 from byhand.shapes import split_evenly
@@ -117,7 +117,8 @@ def config_of(family: str, said: Fields, names: Mapping[str, Any]) -> tuple[Any,
     doubts = []
     if "activation" in called:
         chosen["activation"], doubts = activation(said, called["activation"], family)
-    return CONFIGS[family](**chosen), list(findings(family, said, chosen)), doubts
+    config = CONFIGS[family](**chosen)
+    return config, [*findings(family, said, chosen), heads_finding(config, called["heads"])], doubts
 
 
 def of_gpt2(said: Fields, chosen: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,15 +204,18 @@ def findings(family: str, said: Fields, chosen: Mapping[str, Any]) -> Iterator[F
         how = f"{called['activation']} {said.text(called['activation'])} in config.json"
         yield Finding("activation", chosen["activation"], how)
     yield Finding("eps", f"{chosen['eps']:g}", source(called["eps"], said))
-    yield Finding("tied", str(chosen["tied"]).lower(), source("tie_word_embeddings", said))
+    if chosen.get("masked_lm", True):
+        yield Finding("tied", yes(chosen["tied"]), source("tie_word_embeddings", said))
     if family == "llama":
-        yield Finding("rotary", "halves", "model_type llama in config.json: transformers turns j with j + K/2")
+        yield Finding("rotary layout", "halves", "model_type llama in config.json: transformers turns j with j + K/2")
         named = "rope_parameters" if "rope_parameters" in said else "rope_theta"
         yield Finding("theta", f"{chosen['theta']:g}", source(named, said))
-        yield Finding("scaling", "llama3" if chosen["scaling"] else "none", "config.json")
-    else:
-        width, heads = chosen["width"], chosen["heads"]
-        yield Finding("heads", f"{heads} of width {width // heads}", f"{called['heads']}; shapes do not show it")
+        scaled = "rope_parameters" if "rope_parameters" in said else "rope_scaling"
+        yield Finding("scaling", str(chosen["scaling"] or "none"), source(scaled, said))
+
+
+def heads_finding(config: Any, name: str) -> Finding:
+    return Finding("heads", heads_of(config), f"{name} in config.json; shapes do not show it")
 
 
 def source(name: str, said: Fields) -> str:

@@ -16,7 +16,7 @@ from byhand.checkpoints.formats import hugging_face_config as configs
 from byhand.checkpoints.record import Parts, Progress, silent
 from byhand.errors import InputError
 from byhand.families import FAMILIES
-from byhand.layouts import Layout, Row, joined, rows_for, shape
+from byhand.layouts import Layout, Row, pieces, rows_for, shape
 from byhand.layouts.hugging_face import LAYOUTS, PREFIXES
 from byhand.program import Program
 from byhand.weights import Weights
@@ -70,7 +70,7 @@ def chosen_layout(parts: Parts) -> tuple[Layout, str]:
 def planned(row: Row, weights: Weights, program: Program) -> Planned:
     """A row as it will be written, made from the model's weights when its turn comes."""
     dtype = np.result_type(*{weights.dtype(address) for address in row.weights})
-    return Planned(row.name, dtype, shape(row, program), lambda: [joined(row, weights.__getitem__, program)])
+    return Planned(row.name, dtype, shape(row, program), lambda: pieces(row, weights, program))
 
 
 def ends(parts: Parts) -> dict[str, Any]:

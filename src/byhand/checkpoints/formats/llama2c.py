@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from byhand.checkpoints.files.groups import dequantized, quantized
-from byhand.checkpoints.files.mapped import Array, Mapped
+from byhand.checkpoints.files.groups import dequantized, in_parts, quantized
+from byhand.checkpoints.files.mapped import Array, Mapped, beginning
 from byhand.checkpoints.files.saving import check_room
 from byhand.checkpoints.formats.llmc import LAYERS, converted, tokenizer_near
-from byhand.checkpoints.record import Checkpoint, Finding, Parts, Progress, silent
+from byhand.checkpoints.record import Checkpoint, Finding, Parts, Progress, heads_of, silent, yes
 from byhand.checkpoints.table import Found, checkpoint, program_of
 from byhand.errors import InputError
 from byhand.families import llama
@@ -85,10 +85,7 @@ class Header(NamedTuple):
 
 def recognise(path: Path) -> bool:
     """Whether this is a file of llama2.c: by its sign, or for version 0 because its first numbers can be sizes."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        begin = file.read(START[0])
+    begin = beginning(path, START[0])
     if begin[:4] == pack("<I", MAGIC):
         return True
     return len(begin) == START[0] and plain_header(begin).possible
@@ -151,16 +148,16 @@ def header_of(mapped: Mapped) -> Header:
 
 
 def findings(header: Header, c: llama.Config, tables: list[Array]) -> Iterator[Finding]:
+    signed = "its first bytes" if header.version else "its length is what the sizes in its first bytes need"
+    yield Finding("format", f"llama2.c, version {header.version}", signed)
     if header.version == 2:
-        yield Finding("numbers", f"int8, {header.group} in a group with one factor", "version 2; norms are float32")
-    yield Finding("rotary", "pairs", "run.c turns neighbours")
+        yield Finding("dtype", f"int8, {header.group} in a group with one factor", "version 2; norms are float32")
+    yield Finding("rotary layout", "pairs", "run.c turns neighbours")
     yield Finding("theta", f"{c.theta:g}", "fixed in run.c" + (told(tables, c) if tables else ""))
     yield Finding("eps", f"{c.eps:g}", "fixed in run.c")
     how = "the sign of vocab_size" if header.version == 0 else "the flag in the header"
-    yield Finding("tied", str(c.tied).lower(), how)
-    yield Finding(
-        "heads", f"{c.heads} of width {c.head_width}, {c.groups} of keys", "the header; shapes do not show it"
-    )
+    yield Finding("tied", yes(c.tied), how)
+    yield Finding("heads", heads_of(c), "the header; shapes do not show it")
 
 
 def told(tables: list[Array], c: llama.Config) -> str:
@@ -187,7 +184,9 @@ def laid_out(mapped: Mapped, header: Header, program: Program, context: int) -> 
         if header.version == 2 and not is_norm(name):
             numbers = mapped.array(np.int8, size, at, name)
             factors = mapped.array(FLOAT, (prod(size) // header.group,), at + numbers.nbytes, f"factors of {name}")
-            found[name] = Lazy(size, FLOAT, partial(dequantized, numbers, factors))
+            found[name] = Lazy(
+                size, FLOAT, partial(dequantized, numbers, factors), parts=partial(in_parts, numbers, factors)
+            )
             at += numbers.nbytes + factors.nbytes
         else:
             found[name] = mapped.array(FLOAT, size, at, name)
@@ -234,10 +233,11 @@ def write(
     with path.open("wb") as file:
         file.write(header_bytes(header))
         for name, _ in order(version, program, c.context):
-            made = [tables[name]] if name in tables else pieces(rows[name], parts.weights.__getitem__, program)
-            for array in made:
-                grouped = version == 2 and not is_norm(name)
-                file.writelines(quantized(array, header.group, name) if grouped else converted(array, FLOAT))
+            made = [tables[name]] if name in tables else pieces(rows[name], parts.weights, program)
+            if version == 2 and not is_norm(name):
+                file.writelines(quantized(made, header.group, name))
+            else:
+                file.writelines(part for array in made for part in converted(array, FLOAT))
             progress(name, file.tell(), header.size)
 
 

@@ -7,7 +7,7 @@ train_gpt2.py and train_llama3.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import accumulate
 from math import prod
@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from byhand.checkpoints.files.mapped import BFLOAT16, Array, Mapped
+from byhand.checkpoints.files.mapped import BFLOAT16, Array, Mapped, beginning
 from byhand.checkpoints.files.saving import check_room
-from byhand.checkpoints.record import Checkpoint, Finding, Parts, Progress, silent
+from byhand.checkpoints.record import Checkpoint, Finding, Parts, Progress, heads_of, silent
 from byhand.checkpoints.table import Found, checkpoint, program_of
 from byhand.checkpoints.tokenizers import tokenizer_beside
 from byhand.errors import InputError
@@ -27,6 +27,7 @@ from byhand.layouts import Layout, pieces, rows_for, shape
 from byhand.layouts.llmc import GPT2, LAYOUTS, LLAMA
 from byhand.program import Program
 from byhand.shapes import Shape
+from byhand.weights import Weights, slices
 
 NAME, TITLE = "llmc", "llm.c"
 
@@ -49,7 +50,6 @@ WORDS = {
     "gpt2": {"V": "vocab_size", "P": "max_seq_len", "D": "channels", "H": "num_heads", "L": "num_layers"},
     "llama": {"V": "vocab_size", "D": "n_embd", "H": "n_head", "G": "n_kv_head", "L": "n_layer"},
 }
-CHUNK = 1 << 20  # elements that are converted at once
 
 
 def recognise(path: Path) -> bool:
@@ -59,10 +59,7 @@ def recognise(path: Path) -> bool:
 
 def first(path: Path) -> int:
     """The first four bytes as a whole number; 0 where there are none."""
-    if not path.is_file():
-        return 0
-    with path.open("rb") as file:
-        return int.from_bytes(file.read(4), "little", signed=True)
+    return int.from_bytes(beginning(path, 4), "little", signed=True)
 
 
 def read(path: Path) -> Checkpoint:
@@ -101,11 +98,12 @@ def read_gpt2(mapped: Mapped, header: list[int]) -> Checkpoint:
     arrays["wte"] = arrays["wte"][:V]
     tokenizer, about = tokenizer_near(mapped.path, V)
     findings = (
+        Finding("format", f"llm.c, version {header[1]}", "the first two numbers of its header"),
         padding,
         Finding("activation", config.activation, "the only one in llm.c, GELU's tanh form"),
         Finding("eps", f"{config.eps:g}", "fixed in llm.c"),
-        Finding("tied", "true", "llm.c's GPT-2 has no table for logits alone"),
-        Finding("heads", f"{H} of width {D // H}", "num_heads in the header; shapes do not show it"),
+        Finding("tied", "yes", "llm.c's GPT-2 has no table for logits alone"),
+        Finding("heads", heads_of(config), "num_heads in the header; shapes do not show it"),
         *about,
     )
     return checkpoint(replace(found(mapped, "gpt2", config, findings), tokenizer=tokenizer), arrays)
@@ -154,13 +152,14 @@ def read_llama(mapped: Mapped, header: list[int]) -> Checkpoint:
     )
     tokenizer, about = tokenizer_near(mapped.path, V)
     findings = (
-        Finding("rotary", "pairs", "train_llama3.py turns neighbours, as Meta does"),
+        Finding("format", f"llm.c, version {header[1]}", "the first two numbers of its header"),
+        Finding("rotary layout", "pairs", "train_llama3.py turns neighbours, as Meta does"),
         Finding("theta", f"{theta:g}", "rope_theta in the header"),
-        Finding("scaling", "llama3" if scaled else "none", f"use_scaled_rope {scaled} in the header"),
+        Finding("scaling", str(config.scaling or "none"), f"use_scaled_rope {scaled} in the header"),
         Finding("hidden", str(F), "from the size of the file; the header rounds the multiplier to a whole number"),
         Finding("eps", f"{config.eps:g}", "what train_llama3.py uses; the header rounds it to 0"),
-        Finding("tied", "false", "the file holds lm_head"),
-        Finding("heads", f"{H} of width {D // H}, {G} of keys", "n_head and n_kv_head; shapes do not show it"),
+        Finding("tied", "no", "the file holds lm_head"),
+        Finding("heads", heads_of(config), "n_head and n_kv_head; shapes do not show it"),
         *about,
     )
     made = replace(found(mapped, "llama", config, findings), tokenizer=tokenizer)
@@ -254,7 +253,7 @@ def write(parts: Parts, path: Path, progress: Progress = silent, dtype: str | No
     check_room(path, total)
     with path.open("wb") as file:
         file.write(header_bytes(MODEL, version, c.context, c.vocabulary, c.layers, c.heads, c.width, Vp))
-        for name in write_arrays(file, program, parts.weights.__getitem__, DTYPES[version], Vp):
+        for name in write_arrays(file, program, parts.weights, DTYPES[version], Vp):
             progress(name, file.tell(), total)
 
 
@@ -288,11 +287,11 @@ def header_bytes(*numbers: int) -> bytes:
 
 
 def write_arrays(
-    file: BinaryIO, program: Program, look: Callable[[str], Array], dtype: np.dtype[Any], padded: int
+    file: BinaryIO, program: Program, weights: Weights, dtype: np.dtype[Any], padded: int
 ) -> Iterator[str]:
     """Write the 16 arrays, the token table padded with rows of zeros; yields the name of each that is done."""
     for row in rows_for(GPT2, program):
-        for piece in pieces(row, look, program):
+        for piece in pieces(row, weights, program):
             for part in converted(piece, dtype):
                 file.write(part)
         if row.name == "wte":
@@ -303,6 +302,4 @@ def write_arrays(
 
 def converted(array: Array, dtype: Any) -> Iterator[bytes]:
     """The array's bytes in another type, a part at a time."""
-    flat = array.reshape(-1)
-    for start in range(0, flat.size, CHUNK):
-        yield flat[start : start + CHUNK].astype(dtype).tobytes()
+    return (part.astype(dtype).tobytes() for part in slices(array.reshape(-1)))

@@ -6,7 +6,7 @@ follows from a formula, nor how long a text may be.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from byhand.checkpoints.files import torch_files
 from byhand.checkpoints.files.jsons import Fields, read_object
 from byhand.checkpoints.files.mapped import Array
 from byhand.checkpoints.formats.hugging_face import state_dict
-from byhand.checkpoints.record import Checkpoint, Finding
+from byhand.checkpoints.record import Checkpoint, Finding, heads_of, yes
 from byhand.checkpoints.table import Found, checkpoint
 from byhand.checkpoints.tokenizers import tokenizer_beside
 from byhand.errors import InputError
@@ -24,7 +24,7 @@ from byhand.families import llama
 from byhand.layouts import Source
 from byhand.layouts.meta import CUT, LLAMA
 from byhand.shapes import split_evenly
-from byhand.weights import Lazy
+from byhand.weights import Lazy, slices
 
 NAME = "meta"
 TITLE = "Meta's Llama folder"
@@ -64,7 +64,7 @@ def read(path: Path) -> Checkpoint:
     tokenizer, about = tokenizer_beside(folder, config.vocabulary)
     number = f"{len(files)} shards" if len(files) > 1 else "one shard"
     description = f"{TITLE}, {number}"
-    findings = (Finding("file", TITLE, f"{PARAMS} and torch.save's format in {number}"), *findings, *about)
+    findings = (Finding("format", "Meta's Llama", f"{PARAMS} with {SHARDS}"), *findings, *about)
     found = Found(path, NAME, description, "llama", config, LLAMA, WORDS, findings, (), tokenizer)
     return checkpoint(found, arrays)
 
@@ -107,7 +107,19 @@ def whole(name: str, parts: Sequence[Array], files: Sequence[Path], said: Fields
     if len(shapes) > 1 or parts[0].ndim != 2 or len({part.dtype for part in parts}) > 1:
         raise InputError(f"{files[0].parent}: {name} has the shapes {shapes} in its shards; they are of two models")
     shape = tuple(size * len(parts) if at == axis else size for at, size in enumerate(parts[0].shape))
-    return Lazy(shape, parts[0].dtype, partial(np.concatenate, list(parts), axis))
+    return Lazy(
+        shape,
+        parts[0].dtype,
+        partial(np.concatenate, list(parts), axis),
+        parts=partial(in_parts, parts, axis),
+    )
+
+
+def in_parts(parts: Sequence[Array], axis: int) -> Iterator[Array]:
+    """Shards put together some rows at a time."""
+    if axis == 0:
+        return (rows for part in parts for rows in slices(part))
+    return (np.concatenate(rows, axis) for rows in zip(*map(slices, parts), strict=True))
 
 
 # --- params.json ---------------------------------------------------------------------------------------------------
@@ -144,15 +156,16 @@ def config_of(said: Fields, arrays: Mapping[str, Source]) -> tuple[llama.Config,
         eps=said.number("norm_eps", 1e-5),
     )
     return config, [
-        Finding("rotary", "pairs", "Meta's names of arrays: its code turns features 2j and 2j + 1"),
-        Finding("tied", str(config.tied).lower(), f"the weights {'lack' if config.tied else 'have'} {LOGITS}"),
+        Finding("rotary layout", "pairs", "Meta's names of arrays: its code turns features 2j and 2j + 1"),
+        Finding("tied", yes(config.tied), f"the weights {'lack' if config.tied else 'have'} {LOGITS}"),
         Finding(
             "eps", f"{config.eps:g}", "norm_eps" if "norm_eps" in said else f"no norm_eps in {PARAMS}: Meta's default"
         ),
         Finding(
             "theta", f"{theta:g}", "rope_theta" if "rope_theta" in said else f"no rope_theta in {PARAMS}: Llama 2's"
         ),
-        Finding("scaling", f"factor {scaling.factor:g}" if scaling else "none", scaled),
+        Finding("scaling", str(scaling or "none"), scaled),
+        Finding("heads", heads_of(config), "n_heads; shapes do not show it"),
         Finding("context", str(context), long),
         Finding("hidden", str(hidden), formula),
     ]

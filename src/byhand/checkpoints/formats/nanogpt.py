@@ -14,7 +14,7 @@ import numpy as np
 from byhand.checkpoints.files import torch_files
 from byhand.checkpoints.files.jsons import Fields
 from byhand.checkpoints.files.mapped import Array, check_name
-from byhand.checkpoints.record import Checkpoint, Doubt, Finding
+from byhand.checkpoints.record import Checkpoint, Doubt, Finding, heads_of, yes
 from byhand.checkpoints.table import Found, checkpoint
 from byhand.checkpoints.tokenizers import tokenizer_beside
 from byhand.errors import InputError
@@ -55,11 +55,11 @@ def read(path: Path) -> Checkpoint:
     config = config_of(said, arrays)
     tokenizer, about = tokenizer_beside(file.parent, config.vocabulary)
     findings = (
-        Finding("file", "nanoGPT checkpoint", "torch.save's format with model_args, read without running it"),
+        Finding("format", "nanoGPT", "torch.save's format with model_args, read without running it"),
         Finding("eps", "1e-05", "fixed in nanoGPT's model.py"),
-        Finding("tied", "true", "nanoGPT's lm_head is the token table"),
-        Finding("heads", f"{config.heads} of width {config.width // config.heads}", "n_head; shapes do not show it"),
-        Finding("biases", "yes" if config.bias else "none", "bias in model_args"),
+        Finding("tied", "yes", "nanoGPT's lm_head is the token table"),
+        Finding("heads", heads_of(config), "n_head; shapes do not show it"),
+        Finding("biases", yes(config.bias), "bias in model_args"),
         *padding(config.vocabulary),
         *about,
     )

@@ -12,7 +12,7 @@ from byhand.checkpoints.files.jsons import Fields, read_object
 from byhand.checkpoints.files.leveldb import is_table
 from byhand.checkpoints.files.mapped import Array
 from byhand.checkpoints.files.tensorflow import Bundle, read_bundle
-from byhand.checkpoints.record import Checkpoint, Finding
+from byhand.checkpoints.record import Checkpoint, Finding, heads_of
 from byhand.checkpoints.table import Found, checkpoint
 from byhand.checkpoints.tokenizers import tokenizer_beside
 from byhand.errors import InputError
@@ -48,10 +48,11 @@ def read(path: Path) -> Checkpoint:
     config = gpt2.Config(layers=L, width=D, heads=H, hidden=4 * D, vocabulary=V, context=P)
     tokenizer, about = tokenizer_beside(folder, V)
     findings = (
+        Finding("format", "OpenAI's GPT-2", f"{HPARAMS} with a TensorFlow checkpoint"),
         Finding("activation", config.activation, "the only one in OpenAI's model.py, GELU's tanh form"),
         Finding("eps", f"{config.eps:g}", "fixed in OpenAI's model.py"),
-        Finding("tied", "true", "OpenAI's model.py has no table for logits alone"),
-        Finding("heads", f"{H} of width {D // H}", "n_head in hparams.json; shapes do not show it"),
+        Finding("tied", "yes", "OpenAI's model.py has no table for logits alone"),
+        Finding("heads", heads_of(config), "n_head in hparams.json; shapes do not show it"),
         *about,
     )
     title = f"OpenAI GPT-2 {'folder' if path.is_dir() else 'checkpoint'}, TensorFlow bundle"

@@ -16,7 +16,7 @@ from byhand.checkpoints.files import safetensors
 from byhand.checkpoints.files.jsons import Fields, read_object
 from byhand.checkpoints.files.mapped import Array
 from byhand.checkpoints.files.saving import check_room
-from byhand.checkpoints.record import Checkpoint, Finding, Parts, Progress, silent
+from byhand.checkpoints.record import Checkpoint, Finding, Parts, Progress, silent, yes
 from byhand.checkpoints.table import Found, checkpoint, program_of
 from byhand.checkpoints.tokenizers import tokenizer_beside
 from byhand.errors import InputError
@@ -24,7 +24,6 @@ from byhand.families import FAMILIES
 from byhand.layouts import Layout, stored
 from byhand.layouts.layout import marked
 from byhand.program import Program
-from byhand.weights import Weights
 
 NAME = "byhand"
 TITLE = "byhand's own folder"
@@ -50,7 +49,7 @@ def read(path: Path) -> Checkpoint:
         raise InputError(f"{said.where}: family {family!r:.40} is unknown; byhand has {', '.join(FAMILIES)}")
     config = config_of(FAMILIES[family].Config, said.inner("config"))
     tokenizer, about = tokenizer_beside(path, config.vocabulary)
-    findings = (Finding("file", TITLE, f"{FILE}, version {VERSION}"), *settings(config), *about)
+    findings = (Finding("format", "byhand's own", f"{FILE}, version {VERSION}"), *settings(config), *about)
     arrays = arrays_of(path)
     if config.layers > len(arrays):
         raise InputError(f"{said.where}: layers is {config.layers}, but the folder has {len(arrays)} arrays")
@@ -72,12 +71,16 @@ def own_layout(program: Program) -> Layout:
 
 def settings(config: Any) -> list[Finding]:
     """What other formats leave to be found out stands in this one's config."""
-    named = {name: getattr(config, name) for name in ("rotary", "activation", "eps", "tied") if hasattr(config, name)}
+    called = {"rotary": "rotary layout", "bias": "biases"}
+    names = ("activation", "eps", "tied", "bias", "rotary", "theta", "scaling")
+    named = {called.get(name, name): getattr(config, name) for name in names if hasattr(config, name)}
     return [Finding(name, written(value), f"config in {FILE}") for name, value in named.items()]
 
 
 def written(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return yes(value)
+    return f"{value:g}" if isinstance(value, float) else str(value or "none")
 
 
 def config_of(kind: Any, said: Fields) -> Any:
@@ -116,7 +119,7 @@ def write(parts: Parts, path: Path, progress: Progress = silent) -> None:
     """Write the folder: each weight as it is, made when its turn comes. Raises InputError when the disk lacks room."""
     shapes, weights = parts.program.shapes(), parts.weights
     arrays = [
-        safetensors.Planned(name, weights.dtype(name), shapes[name], partial(one, weights, name))
+        safetensors.Planned(name, weights.dtype(name), shapes[name], partial(weights.parts, name))
         for name in parts.program.weights
     ]
     check_room(path, sum(each.nbytes for each in arrays))
@@ -126,7 +129,3 @@ def write(parts: Parts, path: Path, progress: Progress = silent) -> None:
     safetensors.write(path, arrays, progress=progress)
     if parts.tokenizer is not None:
         parts.tokenizer.write(path)
-
-
-def one(weights: Weights, name: str) -> list[Array]:
-    return [weights[name]]
