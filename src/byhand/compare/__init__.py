@@ -10,6 +10,7 @@ from byhand.compare.beginning import Texts, agreed, token_cause, token_step
 from byhand.compare.causes import Cause, find_causes
 from byhand.compare.comparison import Comparison
 from byhand.compare.gradients import gradient_steps
+from byhand.compare.order import in_order_of
 from byhand.compare.side import Side
 from byhand.compare.sources import FromModel, Source, State, source, with_transformers
 from byhand.compare.walk import DIFFERS, Checked, Gap, Walk
@@ -49,9 +50,11 @@ def compare(
             f"neither {sources[0].name} nor {sources[1].name} says what its steps are; give a model as one"
         )
     sources = [fitted(each, sources[judge]) for each in sources]
+    sources[1 - judge], moved = one_order(sources[1 - judge], sources[judge])
     texts = agreed(sources, judge, text, given)
     sides = tuple(each.side(name, texts.inputs, texts.program) for each, name in zip(sources, "AB", strict=True))
-    return walked(sides, judge, texts, (sources[0].name, sources[1].name), progress)
+    found = walked(sides, judge, texts, (sources[0].name, sources[1].name), progress)
+    return replace(found, notes=(*moved, *found.notes))
 
 
 def other_dtype(b: Any, dtype: str | None) -> str | None:
@@ -67,6 +70,18 @@ def fitted(each: Source, judge: Source) -> Source:
     if each is not judge and each.program is not None and judge.program is not None:
         refuse_unlike(judge, each, judge.program, each.program)
     return each
+
+
+def one_order(each: Source, judge: Source) -> tuple[Source, tuple[str, ...]]:
+    """The source with its rotary features in the order of the other, and what is to be said about it."""
+    if not (isinstance(each, FromModel) and isinstance(judge, FromModel)):
+        return each, ()
+    model = in_order_of(each.model, judge.model)
+    if model is None:
+        return each, ()
+    ways = f"{each.model.config.rotary} in {each.name} and {judge.model.config.rotary} in {judge.name}"
+    note = f"the features of queries and keys lie in {ways}, which gives the same scores; they were put into one order"
+    return replace(each, model=model), (note,)
 
 
 def refuse_unlike(one: Source, other: Source, first: Program, second: Program) -> None:
