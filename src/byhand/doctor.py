@@ -6,7 +6,6 @@ that way, and it is less surprised by ordinary text (or, without a tokenizer, su
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from math import log
 from typing import Any
@@ -15,14 +14,15 @@ import numpy as np
 
 from byhand import inputs
 from byhand.checkpoints.record import Checkpoint, Doubt, Finding, in_order
+from byhand.decoding import Decoding
 from byhand.engines.reference import precision
 from byhand.errors import InputError
 from byhand.families import FAMILIES
-from byhand.program import Program
 from byhand.run import execute
-from byhand.weights import Weights, given
+from byhand.weights import given
 
 LENGTH = 8
+FLOAT32 = precision("float32")
 SENTENCES = (
     "Once upon a time there was a little girl who lived in a house by the sea",
     "The quick brown fox jumps over the lazy dog and runs into the forest",
@@ -74,34 +74,25 @@ def sentences(tokenizer: Any, context: int) -> list[list[int]]:
 
 
 def surprise(checkpoint: Checkpoint, name: str, choice: Any) -> float:
-    """The mean loss of the model with one setting chosen."""
-    program = FAMILIES[checkpoint.family].program(replace(checkpoint.config, **{name: choice}), targets=True)
+    """The mean loss of the model with one setting chosen; one that reads both sides is asked for what it sees."""
+    family, config = FAMILIES[checkpoint.family], replace(checkpoint.config, **{name: choice})
+    program = family.program(config, targets=True)
     weights = given(program, checkpoint.weights)
+    causal = program.inputs["mask"].rule == "causal"
     if readable(checkpoint):
-        tokens_BT = np.array(sentences(checkpoint.tokenizer, checkpoint.config.context))
+        tokens_BT = np.array(sentences(checkpoint.tokenizer, config.context))
+    elif causal:
+        tokens_BT = said(Decoding(family, config, weights, FLOAT32), program.sizes["V"], min(LENGTH, config.context))
     else:
-        tokens_BT = said(program, weights, min(LENGTH, checkpoint.config.context))
-    return loss(program, weights, tokens_BT)
+        tokens_BT = np.linspace(0, program.sizes["V"] - 1, min(LENGTH, config.context)).astype(np.int64)[None]
+    prepared = inputs.prepare(program, {"tokens": tokens_BT} if causal else {"tokens": tokens_BT, "targets": tokens_BT})
+    return execute(program, weights, prepared, FLOAT32, ["loss"]).look("loss").item()
 
 
-def loss(program: Program, weights: Weights, tokens_BT: np.ndarray[Any, Any]) -> float:
-    """The mean loss; a model that reads both sides is asked for the tokens that it sees."""
-    given_ids = {"tokens": tokens_BT}
-    if program.inputs["mask"].rule != "causal":
-        given_ids["targets"] = tokens_BT
-    return float(values(program, weights, given_ids, "loss"))
-
-
-def said(program: Program, weights: Weights, length: int) -> np.ndarray[Any, Any]:
+def said(decoding: Decoding, vocabulary: int, length: int) -> np.ndarray[Any, Any]:
     """Tokens [4,T] that the model gives itself, one after the other, from four different first ones."""
-    V = program.sizes["V"]
-    tokens_BT = np.linspace(0, V - 1, len(SENTENCES)).astype(np.int64)[:, None]
+    tokens_BT = np.linspace(0, vocabulary - 1, len(SENTENCES)).astype(np.int64)[:, None]
     while tokens_BT.shape[1] < length:
-        logits_BTV = values(program, weights, {"tokens": tokens_BT, "targets": tokens_BT}, "logits")
-        tokens_BT = np.concatenate([tokens_BT, logits_BTV[:, -1:].argmax(-1)], axis=1)
+        next_B = decoding.feed(tokens_BT[:, -1:].tolist()).argmax(-1)
+        tokens_BT = np.concatenate([tokens_BT, next_B[:, None]], axis=1)
     return tokens_BT
-
-
-def values(program: Program, weights: Weights, arrays: Mapping[str, Any], address: str) -> np.ndarray[Any, Any]:
-    prepared = inputs.prepare(program, arrays)
-    return execute(program, weights, prepared, precision("float32"), [address]).look(address)

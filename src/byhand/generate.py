@@ -259,6 +259,8 @@ def planned_edits(of: Program, B: int, T: int, S: int | None, changes: Iterable[
 
     B, T, S: how many texts there are and the most positions that they and their sources can have.
     """
+    if isinstance(changes, str) or not isinstance(changes, Iterable):
+        raise InputError(f"edits is {changes!r:.60}; give a list of pairs such as ('blocks.0.mid', {{'zero': True}})")
     shapes = of.shapes(B, T, S)
     return [each if isinstance(each, Edit) else edit(of, shapes, each) for each in changes]
 

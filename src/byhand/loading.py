@@ -107,6 +107,8 @@ def make(
         raise InputError(f"no family {family!r}; there are: {', '.join(FAMILIES)}; or give a module")
     module = family if isinstance(family, ModuleType) else FAMILIES[family]
     check_config(module, config)
+    if tokenizer is not None and not (hasattr(tokenizer, "encode") and hasattr(tokenizer, "begin")):
+        raise InputError(f"tokenizer is {tokenizer!r:.60}; give one of byhand.tokenizer.load, or None for token ids")
     program = module.program(config)
     program.shapes(T=2, S=3)  # sizes that do not fit together are refused here, not in the first run
     own = random(program, seed) if weights is None else given(program, weights)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import cached_property
-from math import isfinite
+from sys import float_info
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,8 @@ class Settings:
             value = getattr(self, name)
             if not (value is None and name == "top_k") and ((number := whole(value)) is None or number < least):
                 raise InputError(f"{name} is {value!r}; give a whole number, {least} or more")
+        if self.max_tokens > MOST_TOKENS:
+            raise InputError(f"max_tokens is {self.max_tokens!s:.40}; give {MOST_TOKENS} or less")
         for name, (within, words) in RANGES.items():
             value = getattr(self, name)
             if not (value is None and name in FILTERS) and not (real(value) and within(value)):
@@ -103,6 +105,7 @@ class Settings:
         return tuple(self.stop) if several else (self.stop,)  # type: ignore[arg-type,return-value]
 
 
+MOST_TOKENS = 2**63 - 1
 RANGES = {
     "temperature": (lambda value: value >= 0, "from 0 on; 0 takes the best token"),
     "top_p": (lambda value: 0 < value <= 1, "above 0 and up to 1"),
@@ -113,7 +116,8 @@ RANGES = {
 
 def real(value: Any) -> bool:
     """Whether this is a finite number."""
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and isfinite(value)
+    value = value.item() if isinstance(value, np.integer | np.floating) else value
+    return type(value) in (int, float) and abs(value) <= float_info.max
 
 
 def settings(given: Mapping[str, Any]) -> Settings:

@@ -124,7 +124,7 @@ def test_what_cannot_be_saved(tmp_path):
     (tmp_path / "there/letter.txt").write_text("dear")
     (tmp_path / "file").write_text("x")
     refused("exists; name another place, or replace it with force", tmp_path / "there")
-    refused("holds other things than a model, so it is not replaced", tmp_path / "there", force=True)
+    refused("holds other things than a model .letter.txt., so it is not replaced", tmp_path / "there", force=True)
     refused("exists; name another", tmp_path / "file")
     refused("there is no folder", tmp_path / "a/b")
     refused("format 'tf' is unknown; byhand writes byhand", tmp_path / "m", format="tf")
@@ -134,11 +134,11 @@ def test_what_cannot_be_saved(tmp_path):
 
 def test_force_replaces_a_model_and_a_file(tmp_path):
     PARTS.save(tmp_path / "m")
-    (tmp_path / "m/old.txt").write_text("x")
+    (tmp_path / "m/vocab.txt").write_text("x")
     byhand.load("gpt2-tiny").save(tmp_path / "m", format="hf", force=True)
     assert byhand.load(tmp_path / "m").config.width == 32
     assert {each.name for each in (tmp_path / "m").iterdir()} >= {"config.json"}
-    assert not (tmp_path / "m/old.txt").exists()
+    assert not (tmp_path / "m/vocab.txt").exists()
     (tmp_path / "file").write_text("x")
     PARTS.save(tmp_path / "file", force=True)
     assert (tmp_path / "file").is_dir() and len(list(tmp_path.iterdir())) == 2

@@ -17,7 +17,7 @@ def test_a_model_and_its_conversion(tmp_path, form, swapped):
     model = byhand.load(name)
     other = byhand.load(model.save(tmp_path / file, format=form))
     assert other.config.rotary != model.config.rotary
-    found = compare(*((other, model) if swapped else (model, other)), "Hello")
+    found = compare(other, model, "Hello") if swapped else compare(model, other, "Hello")
     assert found.verdict.startswith("same") and not found.causes
     assert any("they were put into one order" in note for note in found.notes)
 
@@ -34,6 +34,6 @@ def test_a_weight_that_was_lost_on_the_way_is_still_found(tmp_path):
 def test_features_read_in_the_wrong_order_stay_a_difference(one, other):
     model = byhand.load("llama-tiny")
     sides = [byhand.make("llama", replace(model.config, rotary=way), model.weights) for way in (one, other)]
-    found = compare(*sides, [1, 2, 3])
+    found = compare(sides[0], sides[1], [1, 2, 3])
     assert found.first is not None and found.first.address == "blocks.0.attn.q_rot"
     assert "rotary" in str(found.causes[0]) and not any("one order" in note for note in found.notes)

@@ -16,13 +16,23 @@ import torch
 from torch import nn
 
 from byhand.aliases import expanded
-from byhand.aliases.recipe import Table, beside, joined, row, same, turned
+from byhand.aliases.recipe import Make, Table, beside, row, same
 from byhand.families import original
 
 from .harness import Twin, make, tokens
 from .transformers_models import SIZES, texts
 
 Optional = torch.Tensor | None
+
+
+def joined(weight_HKD: Any) -> Any:
+    """The output projection as one matrix, [H, K, D] to [H*K, D]."""
+    return weight_HKD.reshape(-1, weight_HKD.shape[-1])
+
+
+def turned(make: Make) -> Make:
+    """The same with the last axis first, as a torch Linear has it."""
+    return lambda *arrays: make(*arrays).T
 
 
 class Embedding(nn.Module):

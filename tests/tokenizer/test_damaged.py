@@ -112,7 +112,7 @@ def test_a_file_too_large_to_be_a_tokenizer_is_not_read(tmp_path):
     path = tmp_path / "tokenizer.model"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(InputError, match="no tokenizer"):
+    with pytest.raises(InputError, match="more than any tokenizer"):
         load(path)
 
 

@@ -78,10 +78,12 @@ def save(
     dtype: one of DTYPES, or of the format's own, or None for the weights as they are. Raises InputError for what the
     format cannot hold, for a path that exists unless `force`, and for one that cannot be written.
     """
-    if format not in writable():
-        what = "is read only" if format in known() else "is unknown"
+    if not isinstance(format, str) or format not in writable():
+        what = "is read only" if str(format) in known() else "is unknown"
         raise InputError(f"format {format!r:.40} {what}; byhand writes {', '.join(writable())}")
     write = known()[format].write
+    if dtype is not None and not isinstance(dtype, str):
+        raise InputError(f"dtype is {dtype!r:.40}; use one of {', '.join(DTYPES)}")
     has_own_types = "dtype" in write.__annotations__
     if dtype is not None and dtype not in DTYPES and not has_own_types:
         raise InputError(f"dtype {dtype!r:.40} is none that {format} can hold; use one of {', '.join(DTYPES)}")

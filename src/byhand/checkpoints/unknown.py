@@ -86,7 +86,7 @@ def folder(path: Path) -> str:
     if not inside:
         return "an empty folder; the download was not finished"
     for name, each in inside.items():
-        if each.is_file() and each.stat().st_size < 1024 and each.read_bytes().startswith(STARTS[0][0]):
+        if each.is_file() and 0 < each.stat().st_size < 1024 and beginning(each, 64).startswith(STARTS[0][0]):
             return f"a folder in which {name} is {STARTS[0][1]}"
     for name, what in OTHER_WEIGHTS.items():
         if name in inside:

@@ -1,11 +1,14 @@
 """The command line: one module a command, and here what they share: errors, exit codes, Ctrl-C, a closed pipe.
 
-Exit codes: 0 done, 1 the answer is "no", 2 wrong use or bad input, 130 stopped with Ctrl-C, 141 the reader went away.
+Exit codes: 0 done, 1 the answer is "no", 2 wrong use or bad input, 130 stopped with Ctrl-C, 141 the reader went away,
+143 told to end (SIGTERM).
 """
 
+import signal as signals
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
+from signal import SIG_DFL, SIG_IGN, getsignal, signal
 from typing import Annotated, NoReturn
 
 from typer import Exit, Option, Typer, TyperException
@@ -30,6 +33,7 @@ from byhand.cli.show import CLOSED_PIPE, leave
 from byhand.errors import ByhandError, one_line
 
 WRONG_USE, STOPPED = 2, 130
+ENDINGS = [getattr(signals, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signals, name)]
 
 app = Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False, context_settings=HELP)
 for module in (tour, models, run, generate, trace, explain, pseudocode, compare, inspect, convert, tokenize, pull):
@@ -51,10 +55,20 @@ def about(
 
 def main(words: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
+    for number in ENDINGS:
+        if getsignal(number) == SIG_DFL:  # not what nohup ignores
+            signal(number, end)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a sign shows ? instead of failing
     sys.exit(called(sys.argv[1:] if words is None else list(words)))
+
+
+def end(number: int, frame: object) -> NoReturn:
+    """Leave by way of every `finally`, so that nothing half written stays; once, however often it is asked for."""
+    for each in ENDINGS:
+        signal(each, SIG_IGN)
+    raise SystemExit(128 + number)
 
 
 def called(words: list[str]) -> int:

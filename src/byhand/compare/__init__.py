@@ -42,6 +42,8 @@ def compare(
     Raises InputError for models of different families or sizes, ShapeError, AddressError, MemoryRefused, NotANumber.
     """
     engines = (engine, engine) if isinstance(engine, str) else engine
+    if not isinstance(engines, tuple) or len(engines) != 2:
+        raise InputError(f"engine is {engine!r:.60}; give a name, or two in a tuple")
     dtypes = (dtype, dtype_b or other_dtype(b, dtype))
     sources: Any = [source(*each, progress) for each in zip((a, b), dtypes, engines, strict=True)]
     judge = 0 if sources[0].program is not None else 1

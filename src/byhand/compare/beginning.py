@@ -17,6 +17,7 @@ from byhand.model import Model
 from byhand.program import Program
 
 Array = np.ndarray[Any, Any]
+AROUND = 2  # tokens that a tokenizer puts around a text
 LENGTH = 12  # fixed ids, where nothing is given
 SEED = 0
 
@@ -126,6 +127,7 @@ def token_cause(texts: Texts, checked: Sequence[Checked], judge: str) -> Cause:
         return Cause("tokens", "none", "")
     ends = [*long[:start], *long[start + len(short) :]]
     kind = "missing begin token" if start and start + len(short) == len(long) else "missing begin or end token"
+    kind = kind if len(ends) <= AROUND else "a shorter text"
     largest = max((each.gap.amount for each in checked[1:] if each.gap and each.state != SKIPPED), default=0.0)
     said = f"token{'s' * (len(ends) > 1)} {', '.join(map(str, ends))} added to the text of {name}"
     return Cause("tokens", kind, said, largest, ("tokens",) if clean else ())

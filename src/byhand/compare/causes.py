@@ -262,7 +262,8 @@ class Group:
         said = self.change.said.format(listed(list(self.weights)))
         if self.change.off:
             low, high = (f"{pick(self.weights.values()):.2g}" for pick in (min, max))
-            said += f", off by {low if low == high else f'{low} to {high}'} of their size (root mean squares)"
+            size = "its root mean square" if len(self.weights) == 1 else "their root mean squares"
+            said += f", off by {low if low == high else f'{low} to {high}'} of {size}"
         addresses = tuple(dict.fromkeys(address for address, _ in self.steps))
         return Cause(addresses[0], self.change.kind, said, max(left for _, left in self.steps), addresses)
 

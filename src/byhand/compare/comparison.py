@@ -91,7 +91,9 @@ class Comparison:
         if first is None or first.gap is None:
             return []
         gap, digits = first.gap, 17 if "float64" in self.dtypes else 9
-        lines = [f"{self.place(first)}: {gap.a:.{digits}g} in A, {gap.b:.{digits}g} in B"]
+        missing = first.operator == "input" and first.address == "tokens"  # where one text is longer
+        a, b = ("nothing" if missing and n != n else f"{n:.{digits}g}" for n in (gap.a, gap.b))
+        lines = [f"{self.place(first)}: {a} in A, {b} in B"]
         facts = [f"{gap.count:,} of {gap.size:,} numbers differ"]
         facts += [f"{first.beyond:.2g} times the rounding allowed"] if first.beyond > 1 else []
         facts += [f"{first.weight} is not the same"] if first.weight else []

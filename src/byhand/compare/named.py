@@ -58,8 +58,13 @@ def by_address(arrays: Mapping[str, Array], program: Program, shapes: Mapping[st
 
 
 def fitting(array: Array, address: str, program: Program, shapes: Mapping[str, Shape], what: str) -> Array:
-    """The array in the shape of its address; a batch of one may be missing, and a table may have more rows."""
+    """The array in the shape of its address; a batch of one may be missing, and a table may have more rows.
+
+    What does not depend on the text, such as a row for each position, may be there once for all texts.
+    """
     axes, shape = program.axes(address), shapes[address]
+    if axes[:1] == "B" and array.shape == (1, *shape[1:]) and address not in program.dependents("tokens"):
+        array = np.broadcast_to(array, shape)
     if array.ndim == len(shape) - 1 and axes[:1] == "B" and shape[0] == 1:
         array = array[None]
     fits = len(shape) == array.ndim and all(

@@ -15,6 +15,7 @@ Array = np.ndarray[Any, Any]
 Operands = dict[str, Array]
 Units = Callable[[Step, str], Unit]
 SAMPLES = 4
+MANY_SAMPLES = 32  # before a result of several steps is said to be beyond rounding
 SEED = 0
 
 
@@ -38,12 +39,13 @@ def predicted(
     look: Callable[[Step, str, str], Array],
     units: Units,
     variant: Variant | None = None,
+    samples: int = SAMPLES,
 ) -> Bounded:
     """The value at an address, computed in float64 from what is known, and how far rounding may have moved it.
 
     look: gives what a step reads, by step, operand and address, where no step here makes it. With one step the bound is
     that of `rounding`. With several, what is rounded on the way goes through the steps after it: each unseen value is
-    moved at random within its bound, several times, and the bound is 3 times the largest change in each row.
+    moved at random within its bound, `samples` times, and the bound is 3 times the largest change in each row.
     """
     values: dict[str, Array] = {}
     bounds: dict[str, Array] = {}
@@ -54,7 +56,7 @@ def predicted(
     if len(steps) == 1:
         return found
     rng, moved = np.random.default_rng(SEED), np.zeros(found.value.shape)
-    for _ in range(SAMPLES):
+    for _ in range(samples):
         shaken = shake(steps, address, bounds, look, variant, rng)
         with np.errstate(invalid="ignore"):
             moved = np.maximum(moved, np.where(shaken == found.value, 0, np.abs(shaken - found.value)))

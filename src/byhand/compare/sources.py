@@ -74,7 +74,7 @@ class FromModel:
 
 @dataclass(frozen=True, eq=False)
 class FromRun:
-    """A run as it is; for other inputs its model is run again in the same precision, without its edits of values."""
+    """A run as it is; for other tokens its model is run again in the same precision, without its edits of values."""
 
     run: Run
     name: str = "run"
@@ -91,7 +91,9 @@ class FromRun:
         return given | more
 
     def side(self, name: str, inputs: Inputs, program: Program) -> Side:
-        if all(same(array, self.run.inputs.get(key)) for key, array in inputs.items() if key in self.program.inputs):
+        # another mask, or other segments, are a difference between the two and are shown as one
+        read = [key for key in ("tokens", "source.tokens", "targets") if key in inputs and key in self.program.inputs]
+        if all(same(inputs[key], self.run.inputs.get(key)) for key in read):
             return of_run(name, self.run)
         prepared = made.prepare(self.program, {k: array for k, array in inputs.items() if k in self.program.inputs})
         setting = self.run.setting
@@ -120,12 +122,20 @@ def source(given: Any, dtype: str | None, engine: str, progress: Progress = sile
     if is_one(given):
         return HuggingFace(given)
     if isinstance(given, Mapping):
-        return Dump("the arrays", {str(key): np.asarray(array) for key, array in given.items()}, dtype)
+        return Dump("the arrays", {str(key): plain_array(array, str(key)) for key, array in given.items()}, dtype)
     if isinstance(given, str | Path):
         return named(given, dtype, engine, progress)
     raise InputError(
         f"cannot compare a {type(given).__name__}; give a model, its name, a run, a path or arrays by name"
     )
+
+
+def plain_array(given: Any, name: str) -> Array:
+    """Raises InputError for rows of different lengths and other things that make no array."""
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{name:.60} makes no array: {error!s:.100}") from None
 
 
 def named(given: str | Path, dtype: str | None, engine: str, progress: Progress) -> Source:

@@ -75,7 +75,7 @@ def few(address: str, a: Array, b: Array, differ: Array, many: str = "") -> Chan
     where, count = f"{address}[{','.join(map(str, place))}]", int(differ.sum())
     several = "" if count == 1 else f" and {count - 1:,} more of its {off.size:,} numbers changed"
     said = f"{where} = {float(b[place]):.9g} instead of {float(a[place]):.9g}{several}"
-    return Change("a weight changed", many or said, apart(a, b), bool(many))
+    return Change("a weight changed", many or said, apart(a, b) if many else 0.0, bool(many))
 
 
 # --- exactly something else -------------------------------------------------------------------------------------------
@@ -172,7 +172,8 @@ def blocks_of(a: Array, b: Array, axes: str) -> str:
     for x, y in ((one.T, other.T), (one, other)):
         if y.shape[1] % BLOCK == 0:
             for name, levels in LEVELS.items():
-                if in_blocks(x.reshape(-1, BLOCK), y.reshape(-1, BLOCK), levels):
+                x_row, y_row = x[:1].reshape(-1, BLOCK), y[:1].reshape(-1, BLOCK)
+                if in_blocks(x_row, y_row, levels) and in_blocks(x.reshape(-1, BLOCK), y.reshape(-1, BLOCK), levels):
                     return name
     return ""
 
@@ -183,4 +184,4 @@ def in_blocks(x: Array, y: Array, levels: int) -> bool:
         count = np.where(scale > 0, y / scale, 0)
     # the largest step between two numbers is one scale, and the scale itself was rounded to float16
     close = np.abs(x - y) <= 1.1 * scale + np.abs(y) * 2.0**-10 + 2.0**-24
-    return bool((np.abs(count - np.round(count)) < 1e-3).all() and close.all() and len(np.unique(np.round(count))) > 8)
+    return bool((np.abs(count - np.round(count)) < 1e-3).all() and close.all())

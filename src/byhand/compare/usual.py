@@ -175,6 +175,13 @@ def masks(program: Program) -> Iterator[Variant]:
         yield Variant("mask", said, only({"mask"}, operand("allowed", make)))
 
 
+def segments(program: Program) -> Iterator[Variant]:
+    def change(step: Step, given: Operands) -> Changed | None:
+        return (step, {**given, "id": given["id"] * 0}) if step.names["id"] == "segments" else None
+
+    yield Variant("segments", "every token in segment 0", only({"lookup"}, change))
+
+
 def positions(program: Program) -> Iterator[Variant]:
     for offset in (1, 2):
 
@@ -340,4 +347,5 @@ MAKERS: list[tuple[set[str], Callable[[Program], Iterator[Variant]]]] = [
     ({"scores"}, scales),
     ({"mask"}, masks),
     ({"lookup"}, positions),
+    ({"lookup"}, segments),
 ]

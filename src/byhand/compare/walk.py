@@ -17,7 +17,7 @@ import numpy as np
 
 from byhand.compare.alike import alike, common, farthest, narrower
 from byhand.compare.rounding import UNITS, Bounded, Unit
-from byhand.compare.segment import Variant, predicted, shake
+from byhand.compare.segment import MANY_SAMPLES, SAMPLES, Variant, predicted, shake
 from byhand.compare.side import KINDS, Side
 from byhand.compare.solved import HIDDEN
 from byhand.program import Program, Step
@@ -148,9 +148,11 @@ class Walk:
         known = self.known[side.name] - set(self.program.producer[address].writes.values())
         return self.program.needed([address], lambda name: name in known)
 
-    def expected(self, side: Side, address: str, variant: Variant | None = None, own: bool = True) -> Bounded:
+    def expected(
+        self, side: Side, address: str, variant: Variant | None = None, own: bool = True, samples: int = SAMPLES
+    ) -> Bounded:
         """What the program gives at an address for what this side read."""
-        return predicted(self.segment(side, address), address, self.look(side, own), side.unit, variant)
+        return predicted(self.segment(side, address), address, self.look(side, own), side.unit, variant, samples)
 
     def plainly(self, side: Side, address: str, variant: Variant) -> bool:
         """Whether a change brings a value anywhere near: a quick look, before its rounding is worked out."""
@@ -171,11 +173,17 @@ class Walk:
         self, side: Side, address: str, variant: Variant | None = None, own: bool = True
     ) -> tuple[Array, Array, Array]:
         """How far a side's value is from what was expected: in multiples of the allowed rounding, the rounding, and
-        the difference itself.
+        the difference itself. Several steps judged together are looked at more closely before they are beyond it.
         """
+        found = self.off(side, address, self.expected(side, address, variant, own))
+        if found[0].max(initial=0) <= 1 or len(self.segment(side, address)) == 1:
+            return found
+        return self.off(side, address, self.expected(side, address, variant, own, MANY_SAMPLES))
+
+    def off(self, side: Side, address: str, expected: Bounded) -> tuple[Array, Array, Array]:
+        """The same for what is expected."""
         step, got = self.program.producer[address], side.find(address)
         assert got is not None
-        expected = self.expected(side, address, variant, own)
         wide, value, _ = common(self.program.axes(address), got.astype(np.float64), expected.value, address)
         bound = expected.bound[tuple(map(slice, wide.shape))]
         with np.errstate(invalid="ignore"):

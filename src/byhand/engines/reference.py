@@ -54,8 +54,8 @@ PRECISIONS = {
 
 def precision(name: str) -> Precision:
     """The precision of this name. Raises InputError listing the names there are."""
-    if name not in PRECISIONS:
-        raise InputError(f"no dtype {name!r}; there are: {', '.join(PRECISIONS)}")
+    if not isinstance(name, str) or name not in PRECISIONS:
+        raise InputError(f"no dtype {name!r:.60}; there are: {', '.join(PRECISIONS)}")
     return PRECISIONS[name]
 
 

@@ -17,6 +17,10 @@ from byhand.tokenizer.trace import Piece
 PRINTABLE = "\n" + "".join(map(chr, range(32, 127)))
 
 
+WHOLE = ("INT", "LONG", "LONG1", "LONG4")
+LARGEST = 1 << 60  # larger numbers can be chosen so that all have the same hash, and a dict of them takes hours
+
+
 class Characters(Tokenizer):
     """One token a character of a fixed alphabet; its place there is its id."""
 
@@ -100,6 +104,8 @@ def check_pickle(data: bytes, where: str) -> None:
             size = argument if isinstance(argument, int) else 0
             if code.name in ("PUT", "LONG_BINPUT", "BINPUT") and size > len(data):
                 raise InputError(f"{where}: its memo has place {size}, more than its bytes; it is damaged")
+            if code.name in WHOLE and abs(size) > LARGEST:
+                raise InputError(f"{where}: it holds a number of more than 60 bits, which is no id; it is damaged")
             if code.name in ("FRAME", "EXT1", "EXT2", "EXT4") and (code.name != "FRAME" or size > len(data)):
                 raise InputError(f"{where} is no plain pickle ({code.name}); it is damaged")
     except InputError:

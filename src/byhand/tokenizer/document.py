@@ -200,8 +200,21 @@ def engine(document: Mapping[str, Any], where: str) -> Any:
     """The library's tokenizer, without cutting or padding. Raises InputError when it cannot read the document."""
     from tokenizers import Tokenizer as Engine
 
+    check_prefix(document["model"], where)
     with guarded(f"{where} is no tokenizer.json that can be read"):
         return Engine.from_str(json.dumps({**document, "truncation": None, "padding": None}))
+
+
+def check_prefix(model: Mapping[str, Any], where: str) -> None:
+    """Refuse merges without the prefix of what continues a word, over which the library panics on standard error."""
+    prefix = model.get("continuing_subword_prefix")
+    merges = model.get("merges")
+    if model.get("type") != "BPE" or not isinstance(prefix, str) or not prefix or not isinstance(merges, list):
+        return
+    for merge in merges:
+        second = merge[-1:] if isinstance(merge, list) else merge.split(" ")[-1:] if isinstance(merge, str) else []
+        if not all(isinstance(each, str) and each.startswith(prefix) for each in second):
+            raise InputError(f"{where}: the merge {merge!r:.60} lacks continuing_subword_prefix {prefix!r:.40}")
 
 
 @contextmanager

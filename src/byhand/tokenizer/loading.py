@@ -41,6 +41,8 @@ def load(path: str | Path) -> Tokenizer | None:
 
     Raises InputError for files that are damaged, or that are no tokenizer.
     """
+    if not isinstance(path, str | Path):
+        raise InputError(f"{path!r:.60} is no path; give a text or a pathlib.Path")
     path = Path(path)
     if path.is_dir():
         for name, beside in FOUND:

@@ -17,6 +17,9 @@ MOST_IDS = 1 << 24  # ids; no model has a sixteenth of them
 def read(path: Path) -> bytes:
     """The content of a file. Raises InputError when it cannot be read or is too large for a tokenizer."""
     try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise InputError(f"{path} is no tokenizer: it has {size:,} bytes; give a tokenizer's file or its folder")
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)  # a device has no end
         if len(data) > LARGEST:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
+from sys import float_info
 from typing import Any
 
 from byhand.errors import InputError
@@ -85,7 +85,7 @@ class Fields:
     def number(self, name: str, default: float | None = None) -> float:
         """A finite number above 0."""
         value = default if name not in self and default is not None else self[name]
-        if type(value) not in (int, float) or not isfinite(value) or value <= 0:
+        if type(value) not in (int, float) or not 0 < value <= float_info.max:
             raise self.refused(name, "a number above 0")
         return float(value)
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from byhand.errors import InputError
 
 DEEPEST_STACK = 100_000
+LARGEST_KEY = 1 << 60  # larger ones can be chosen so that all have the same hash, and a dict of them takes hours
 LONGEST_TEXT = 1 << 14  # bytes; names and settings are short
 Call = Callable[..., Any]
 
@@ -148,6 +149,8 @@ class Unpickler:
         for key, value in zip(values[::2], values[1::2], strict=True):
             if type(key) not in (str, int, float, bool, bytes, type(None)):
                 raise Damaged(f"a key is a {type(key).__name__}")
+            if type(key) is int and abs(key) > LARGEST_KEY:
+                raise Damaged("a key is a number of more than 60 bits")
             found[key] = value
 
     def append(self, values: list[Any]) -> None:

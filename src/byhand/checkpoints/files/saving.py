@@ -11,8 +11,13 @@ from pathlib import Path
 
 from byhand.errors import InputError
 
-# What a folder must hold to be taken for a model that may be replaced; anybody's other folder is left alone.
+# A folder may be replaced if it holds one of the first and, beside it, nothing but these; any other file is somebody's.
 MODEL_FILES = ("byhand.json", "config.json", "params.json")
+BESIDE = (
+    *("*.safetensors", "*.index.json", "pytorch_model*.bin", "consolidated.*.pth", "generation_config.json"),
+    *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "encoder.json"),
+    *("vocab.bpe", "vocab.txt", "tokenizer.model", "tokenizer.bin", "gpt2_tokenizer.bin", "meta.pkl"),
+)
 
 
 @contextmanager
@@ -29,12 +34,13 @@ def beside(path: Path | str, force: bool = False) -> Iterator[Path]:
             new, old = Path(made, path.name), Path(made, f"{path.name}.old")
             yield new
             flush(new)
-            if path.exists() and (path.is_dir() or new.is_dir()):
-                path.rename(old)
+            check_target(path, force)  # again: somebody else may have been quicker
             try:
+                if path.exists() and (path.is_dir() or new.is_dir()):
+                    path.rename(old)
                 new.replace(path)
             except BaseException:
-                if old.exists():
+                if old.exists() and not path.exists():
                     old.rename(path)
                 raise
     except OSError as error:
@@ -51,14 +57,20 @@ def check_target(path: Path, force: bool) -> None:
         raise InputError(f"the folder {path.parent} cannot be written to; name another place")
     if path.exists() and not force:
         raise InputError(f"{path} exists; name another place, or replace it with force=True (--force)")
-    if path.is_dir() and any(path.iterdir()) and not is_model(path):
-        raise InputError(f"{path} is a folder that holds other things than a model, so it is not replaced")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path} is a pipe or device, which is not replaced; name a file or folder")
+    if path.is_dir() and (other := no_model(path)):
+        raise InputError(f"{path} is a folder that holds other things than a model ({other}), so it is not replaced")
 
 
-def is_model(folder: Path) -> bool:
-    """Whether a folder holds a model's files and nothing deeper."""
-    inside = list(folder.iterdir())
-    return any(each.name in MODEL_FILES for each in inside) and not any(each.is_dir() for each in inside)
+def no_model(folder: Path) -> str | None:
+    """What a folder holds that is no file of a model; None for a model's folder and an empty one."""
+    inside = sorted(folder.iterdir())
+    others = (each for each in inside if each.is_dir() or not any(map(each.match, (*MODEL_FILES, *BESIDE))))
+    if (other := next(others, None)) is not None:
+        return other.name
+    known = not inside or any(each.name in MODEL_FILES for each in inside)
+    return None if known else f"{inside[0].name}, without a config"
 
 
 def flush(path: Path) -> None:
@@ -73,4 +85,4 @@ def check_room(path: Path, size: int) -> None:
     """Raise InputError when the disk of `path` has less than `size` bytes free, rather than after writing most."""
     free = shutil.disk_usage(path.parent).free
     if size > free:
-        raise InputError(f"{path} needs {size:,} bytes, but its disk has {free:,} free; choose another place")
+        raise InputError(f"{path.name} needs {size:,} bytes, but its disk has {free:,} free; choose another place")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import partial
-from math import isfinite
 from pathlib import Path
+from sys import float_info
 from typing import Any, get_args, get_type_hints
 
 from byhand.checkpoints.files import safetensors
@@ -108,7 +108,7 @@ def any_number(said: Fields) -> Any:
 
     def read(name: str) -> float:
         value = said[name]
-        if type(value) not in (int, float) or not isfinite(value):
+        if type(value) not in (int, float) or not abs(value) <= float_info.max:
             raise said.refused(name, "a number")
         return float(value)
 
