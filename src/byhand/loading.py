@@ -44,7 +44,7 @@ def load(name: str | Path, *, seed: int = 0) -> Model:
         return from_files(path)
     if hub.looks_like_name(text) and (folder := hub.find(text)):
         return from_files(folder, text)
-    raise InputError(f"no model {name!r}; {hint(text)}; `byhand models` lists all")
+    raise InputError(f"no model {name!r:.200}; {hint(text)}; `byhand models` lists all")
 
 
 def hint(name: str) -> str:

@@ -249,3 +249,22 @@ def test_other_values_without_meaning(model):
     with pytest.raises(InputError, match="makes no array"):
         byhand.compare(model, {"logits": [1, [2]]}, [1])
     assert looks_like(Path("/nowhere")) is False
+
+
+def test_parts_of_a_zip_that_lie_on_each_other(tmp_path):
+    """Two names of the directory at one place would give one array the numbers of another."""
+    arrays = {name: np.full((4, 4), at, np.float32) for at, name in enumerate("abc")}
+    data = bytearray(torch_writer.save(tmp_path / "x.pt", arrays).read_bytes())
+    entries = [at for at in range(len(data)) if data[at : at + 4] == b"PK\x01\x02"]
+    data[entries[3] + 42 : entries[3] + 46] = data[entries[2] + 42 : entries[2] + 46]
+    (tmp_path / "x.pt").write_bytes(data)
+    with pytest.raises(InputError, match="at the place of b'archive/data/1' lies b'archive/data/0'"):
+        torch_files.read(tmp_path / "x.pt")
+
+
+def test_no_memory_left_is_one_line(monkeypatch, capsys):
+    def full(name: str) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("byhand.cli.inspect.found", full)
+    assert "not enough memory" in refused(["inspect", "x"], capsys)

@@ -82,6 +82,8 @@ def called(words: list[str]) -> int:
         return complain(usage(error))
     except SystemExit as end:
         return CLOSED_PIPE if end.code == 1 else int(end.code or 0)  # 1 is how typer leaves a closed pipe
+    except MemoryError as error:
+        return complain(f"there is not enough memory for this: {str(error) or 'none is left'}")
     except BrokenPipeError:
         leave(CLOSED_PIPE)
     except OSError as error:

@@ -70,7 +70,7 @@ def program(config: Config, targets: bool = False, cached: bool = False) -> Prog
     """The model as steps; with targets also its loss. cached: it reads a text piece by piece."""
     c = config
     if c.rotary not in ROTARY:
-        raise InputError(f"rotary layout {c.rotary!r} is unknown; use {' or '.join(ROTARY)}")
+        raise InputError(f"rotary layout {c.rotary!r:.40} is unknown; use {' or '.join(ROTARY)}")
     split_evenly(c.heads, c.groups, "heads", "groups")
     sizes = {"D": c.width, "H": c.heads, "G": c.groups, "K": c.head_width, "F": c.hidden, "V": c.vocabulary}
     p = Program("llama" + " cached" * cached, sizes)

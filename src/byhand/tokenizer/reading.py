@@ -17,12 +17,10 @@ MOST_IDS = 1 << 24  # ids; no model has a sixteenth of them
 def read(path: Path) -> bytes:
     """The content of a file. Raises InputError when it cannot be read or is too large for a tokenizer."""
     try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise InputError(f"{path} is no tokenizer: it has {size:,} bytes; give a tokenizer's file or its folder")
+        large = path.stat().st_size > LARGEST
         with path.open("rb") as file:
-            data = file.read(LARGEST + 1)  # a device has no end
-        if len(data) > LARGEST:
+            data = b"" if large else file.read(LARGEST + 1)  # a device says 0 bytes and has no end
+        if large or len(data) > LARGEST:
             raise InputError(f"{path} has more than {LARGEST:,} bytes, more than any tokenizer; check what it is")
         return data
     except OSError as error:

@@ -129,7 +129,12 @@ def place(mapped: Mapped, part: zipfile.ZipInfo) -> tuple[int, int]:
     header = mapped.bytes(part.header_offset, 30, f"the header of {part.filename!r:.80}")
     if not header.startswith(ZIP):
         raise InputError(f"{mapped.path}: {part.filename!r:.80} is not where the directory says; the file is damaged")
-    start = part.header_offset + 30 + sum(struct.unpack("<HH", header[26:]))
+    length, more = struct.unpack("<HH", header[26:])
+    name = part.orig_filename.encode("utf-8" if part.flag_bits & 0x800 else "cp437")
+    found = mapped.bytes(part.header_offset + 30, min(length, len(name)))
+    if found != name or length != len(name):
+        raise InputError(f"{mapped.path}: at the place of {name[:60]!r} lies {found[:60]!r}; the file is damaged")
+    start = part.header_offset + 30 + length + more
     mapped.check(start, part.file_size, f"{part.filename!r:.80}")
     return start, part.file_size
 
