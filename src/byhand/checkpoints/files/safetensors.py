@@ -104,8 +104,11 @@ def check_places(found: Sequence[Entry], size: int, path: Path) -> None:
     for before, after in pairwise(ends):
         if after.begin != before.end:
             what = "overlap" if after.begin < before.end else "have a hole between them"
+            if after is ends[-1] and size < before.end:
+                last = f"{before.name} ends at byte {before.end} of the arrays, but there are {size} bytes"
+                raise InputError(f"{path}: {last}; the file is cut off, so fetch or write it again")
             if after is ends[-1]:
-                what = "do not fit: the file is cut off" if size < before.end else "have unknown bytes between them"
+                what = "have unknown bytes between them"
             raise InputError(
                 f"{path}: {before.name} ends at {before.end}, {after.name} begins at {after.begin}: they {what}"
             )
