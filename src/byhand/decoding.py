@@ -8,7 +8,7 @@ get different numbers of tokens, a shorter row repeats its last token at its own
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from math import prod
 from types import ModuleType
@@ -18,21 +18,23 @@ import numpy as np
 
 from byhand.addresses import matches, resolve
 from byhand.changes import Edit
+from byhand.engines import REFERENCE, Engine
 from byhand.engines.reference import Precision
 from byhand.errors import AddressError, InputError
 from byhand.growing import NO_END, Placed, checked, crossing, static_addresses
 from byhand.inputs import array_of, prepare, within
 from byhand.memory import fit, refuse_too_large
 from byhand.operators import append, mask
-from byhand.program import Program
+from byhand.program import Program, Step
 from byhand.run import Run, changed_input, silent, to_keep
 from byhand.setting import Setting, Tokens
-from byhand.shapes import whole
+from byhand.shapes import Shape, whole
 from byhand.tensor import Tensor
 from byhand.weights import Weights, frozen
 
 Array = np.ndarray[Any, Any]
 FEWEST_PLACES = 64
+RESERVED_PLACES = 32768  # of a cache that grows in place
 
 
 @dataclass(eq=False, repr=False)
@@ -48,7 +50,8 @@ class Decoding:
     are kept (by the family's cached program) or the whole texts are run again at each step; both give the same bits.
     given: inputs that stay the same for every step: for an encoder-decoder "source.tokens" [B,S], and "source.mask"
     [B,S] if some of it is padding. keep: addresses and patterns to collect, see `captured`. tokens: how token ids are
-    written, for the labels of what is captured.
+    written, for the labels of what is captured. engine: what computes; cache_dtype: the type in which keys and values
+    are kept, float32 or bfloat16; the precision's own where none is named.
 
     edits: changes that hold during the whole generation, as `Run.edit` makes them (addresses of the ordinary program,
     positions counted from the front), of weights, inputs and activations. What an edit would do to a key that comes
@@ -71,6 +74,8 @@ class Decoding:
     keep: Sequence[str] | str = field(default=(), kw_only=True)
     edits: Sequence[Edit] = field(default=(), kw_only=True)
     tokens: Tokens = field(default_factory=Tokens, kw_only=True)
+    engine: Engine = field(default=REFERENCE, kw_only=True)
+    cache_dtype: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         self.program: Program = self.family.program(self.config)
@@ -89,9 +94,11 @@ class Decoding:
         self.source: dict[str, Array] = {}
         self.read: list[list[int]] = []
         self.cache: dict[str, Array] = {}
+        self.reserved: dict[str, Array] = {}
+        self.ways: dict[tuple[Any, ...], Way] = {}
+        self.in_place = self.cached and self.engine is not REFERENCE
         self.pieces: list[Piece] = []
         self.lasting: dict[str, Array] = {}
-        self.refused_for: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         counts = ", ".join(str(len(text)) for text in self.read) or "no"
@@ -108,20 +115,49 @@ class Decoding:
         if not self.read:
             self.begin(len(texts))
         rows = [self.row(before, text) for before, text in zip(self.read or [[]] * len(texts), texts, strict=True)]
+        if self.cached and "logits" not in self.kept and max(len(tokens) for tokens, _ in rows) > 1:
+            # only the last token of each text is asked what comes next
+            self.compute(Piece.of([(tokens[:-1] or tokens, first) for tokens, first in rows], True), False)
+            rows = [(tokens[-1:], first + len(tokens) - 1) for tokens, first in rows]
         piece = Piece.of(rows, self.cached)
+        made = self.compute(piece, True)
+        self.read = texts
+        return made["logits"][range(len(texts)), [length - 1 for length in piece.lengths]]
+
+    def compute(self, piece: Piece, logits: bool) -> dict[str, Array]:
+        """Run a piece, with its logits or only for what is kept of it, and keep that."""
         inputs = self.inputs(piece)
         edits = [self.placed(edit, piece) for edit in self.changes if edit.address not in self.program.weights]
         for edit in edits:
             if edit.address in inputs and edit.address not in self.static:
                 inputs[edit.address] = changed_input(edit, inputs[edit.address], self.reading)
-        setting = Setting(self.reading, self.weights, inputs, self.precision, frozenset(), self.tokens)
-        targets = self.targets()
-        self.refuse(setting, targets)
-        made = Run(setting, {}, tuple(edits)).compute(targets, silent)
-        self.read = texts
+        setting = Setting(
+            self.reading, self.weights, inputs, self.precision, frozenset(), self.tokens, engine=self.engine
+        )
+        way = self.way(inputs, logits)
+        task = Run(setting, {}, tuple(edits)).task(way.steps, way.targets, silent)
+        own = frozenset(self.cache) if self.in_place else frozenset[str]()
+        made = self.engine.forward(replace(task, shapes=lambda: way.shapes, own=own))
         self.cache |= {past: made[joined] for past, joined in self.joins().items()}
         self.collect(piece, made)
-        return made["logits"][range(len(texts)), [length - 1 for length in piece.lengths]]
+        return made
+
+    def way(self, inputs: Mapping[str, Array], logits: bool) -> Way:
+        """Which steps make what is wanted of a piece of these sizes. Raises MemoryRefused if it would not fit."""
+        key = (logits, *(array.shape for array in inputs.values() if array is not None))
+        if key not in self.ways:
+            shapes = {name: array.shape for name, array in inputs.items() if array is not None}
+            B, T = shapes["tokens"]
+            places = next((array.shape[1] for array in self.cache.values()), T)
+            source = next((shape[1] for name, shape in shapes.items() if name.endswith(".cross.k")), None)
+            S = source or shapes.get("source.tokens", (B, T))[1]
+            sizes = self.reading.shapes(B, T, S, places)
+            targets = self.targets() if logits else self.targets() - {"logits"}
+            self.ways.clear()
+            refuse_too_large(self.reading, sizes, targets, self.precision, self.weights, self.engine)
+            steps = self.reading.needed(targets, lambda address: False)
+            self.ways[key] = Way(frozenset(targets), steps, sizes)
+        return self.ways[key]
 
     def captured(self, address: str) -> Tensor:
         """The value at an address that `keep` asked for, at all positions read so far, as a run of the text has it.
@@ -178,6 +214,8 @@ class Decoding:
         self.make_room(B, int(piece.positions.max()) + 1)
         places = next((array.shape[1] for array in self.cache.values()), T)
         seen_BTS = np.arange(places) <= piece.positions[:, :, None]
+        if self.in_place and not any(edit.address == "mask" for edit in self.changes):
+            seen_BTS = None  # the engine counts for itself how far each position may see
         crossed = {name: self.lasting[name] for name in self.reading.inputs if name in self.lasting}
         if crossed:
             crossed["cross.mask"] = np.repeat(self.source["cross.mask"][:, None], T, axis=1)
@@ -185,19 +223,25 @@ class Decoding:
 
     def make_room(self, B: int, needed: int) -> None:
         """Let the cache have places for so many positions, twice as many as before when it grows."""
-        have = next((array.shape[1] for array in self.cache.values()), 0) if self.read else 0
+        have = next((array.shape[1] for array in self.cache.values() if len(array) == B), 0)
         if needed <= have:
             return
         places = int(min(self.context, max(FEWEST_PLACES, 1 << (needed - 1).bit_length())))
+        reserve = int(min(self.context, max(RESERVED_PLACES, places))) if self.in_place else places
         shapes = self.reading.shapes(B, 1, 1, places)
-        need = sum(prod(shapes[past]) for past in self.joins()) * self.precision.kept.itemsize
-        what = f"a cache of {places} places for {B} texts, twice while it is made anew,"
-        fit(2 * need, what, "read fewer texts at once, or shorter ones")
+        dtype = np.dtype(self.precision.kept if self.cache_dtype is None else self.cache_dtype)
+        need = sum(prod(shapes[past]) for past in self.joins()) * dtype.itemsize
+        twice = ", twice while it is made anew," if not self.in_place else ""
+        what = f"a cache of {places} places for {B} texts{twice}"
+        fit(2 * need if twice else need, what, "read fewer texts at once, or shorter ones")
         for past in self.joins():
-            grown = np.zeros(shapes[past], self.precision.kept)
-            if have:
-                grown[:, :have] = self.cache[past]
-            self.cache[past] = grown
+            if past not in self.reserved or self.reserved[past].shape[1] < places or not have:
+                # zeros take no memory before they are written to, so there can be room for what may come
+                grown = np.zeros((B, reserve, *shapes[past][2:]), dtype)
+                if have:
+                    grown[:, :have] = self.cache[past]
+                self.reserved[past] = grown
+            self.cache[past] = self.reserved[past][:, :places]
 
     def joins(self) -> dict[str, str]:
         """For every cache, the value that it is the next time."""
@@ -206,13 +250,6 @@ class Decoding:
     def targets(self) -> set[str]:
         """What has to be computed of a piece."""
         return {"logits", *self.joins().values(), *(self.kept - self.lasting.keys())}
-
-    def refuse(self, setting: Setting, targets: set[str]) -> None:
-        """Raise MemoryRefused if a piece would not fit; asked again only when the lengths change."""
-        lengths = tuple(self.reading.lengths({name: array.shape for name, array in setting.inputs.items()}).values())
-        if lengths != self.refused_for:
-            refuse_too_large(self.reading, setting.shapes, targets, self.precision, self.weights)
-            self.refused_for = lengths
 
     def placed(self, edit: Edit, piece: Piece) -> Edit:
         """The edit of a run of the whole text as an edit of a piece of it."""
@@ -235,9 +272,11 @@ class Decoding:
         self.source = {name: inputs[name] for name in self.static & inputs.keys()}
         self.source["cross.mask"] = inputs["cross.mask"][:, 0]
         if self.cached:
-            setting = Setting(self.program, self.weights, inputs, self.precision, frozenset(), self.tokens)
+            setting = Setting(
+                self.program, self.weights, inputs, self.precision, frozenset(), self.tokens, engine=self.engine
+            )
             wanted = self.kept & self.static | self.reading.inputs.keys() & self.program.producer.keys()
-            refuse_too_large(self.program, setting.shapes, wanted, self.precision, self.weights)
+            refuse_too_large(self.program, setting.shapes, wanted, self.precision, self.weights, self.engine)
             self.lasting = Run(setting, {}, tuple(self.changes)).compute(wanted, silent)
 
     # --- what is kept -------------------------------------------------------------------------------------------
@@ -294,6 +333,15 @@ class Decoding:
         if len(texts) == 1:
             return {"T": asking[0], "S": asked[0]}
         return {"T": asking, "S": asked} if "B" in self.program.axes(address) else {}
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a piece of some size is computed: what is wanted of it, by which steps, and the shapes of all values."""
+
+    targets: frozenset[str]
+    steps: list[Step]
+    shapes: dict[str, Shape]
 
 
 @dataclass

@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 from byhand.addresses import any_match, matches
+from byhand.engines import REFERENCE, Engine
 from byhand.engines.reference import Precision
 from byhand.errors import MemoryRefused
 from byhand.program import Program, Shape, Step
@@ -84,21 +85,35 @@ def alive_bytes(steps: Sequence[Step], sizes: Mapping[str, int], keep: Collectio
     return most
 
 
-def working_bytes(steps: Sequence[Step], shapes: Mapping[str, Shape], precision: Precision) -> int:
-    """Bytes that the largest step takes for what it reads and writes, in the precision it computes in."""
+def working_bytes(
+    steps: Sequence[Step], shapes: Mapping[str, Shape], precision: Precision, sizes: Mapping[str, int] | None = None
+) -> int:
+    """Bytes that the largest step takes for what it reads and writes, in the precision it computes in.
+
+    sizes: of values; one of 0 bytes is never in memory.
+    """
+    there = {} if sizes is None else sizes
     used = (step.writes if step.operator.picks else step.names for step in steps)
-    numbers = (sum(prod(shapes[name]) for name in names.values()) for names in used)
+    numbers = (sum(prod(shapes[name]) for name in names.values() if there.get(name, 1)) for names in used)
     return max(numbers, default=0) * precision.computed.itemsize
 
 
 def refuse_too_large(
-    program: Program, shapes: Mapping[str, Shape], keep: Collection[str], precision: Precision, weights: Weights
+    program: Program,
+    shapes: Mapping[str, Shape],
+    keep: Collection[str],
+    precision: Precision,
+    weights: Weights,
+    engine: Engine = REFERENCE,
 ) -> None:
     """Raise MemoryRefused if the kept values, those that pass, the largest step and the weights to make do not fit."""
     sizes = value_bytes(program, shapes, precision)
-    kept = {address: size for address, size in sizes.items() if address in keep}
-    working = alive_bytes(program.steps, sizes, keep) + working_bytes(program.steps, shapes, precision)
     pending = sum(prod(shapes[address]) * 4 for address in program.weights if weights.pending(address))
+    if 2 * sum(sizes.values()) + pending < available():
+        return
+    sizes |= dict.fromkeys(engine.inner(program.steps, keep), 0)
+    kept = {address: size for address, size in sizes.items() if address in keep}
+    working = alive_bytes(program.steps, sizes, keep) + working_bytes(program.steps, shapes, precision, sizes)
     to_make = f"weights still to make {size(pending)}, " if pending else ""
     few = [pattern for pattern in FEW if any_match(program, pattern)]
     smaller = sum(sizes[address] for address in matches(program, few))

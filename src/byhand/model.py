@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from byhand import checkpoints, inputs, sampling
+from byhand import checkpoints, engines, inputs, sampling
 from byhand.addresses import place, resolve
 from byhand.changes import planned
 from byhand.checkpoints import Finding
 from byhand.checkpoints.files.places import place_of
+from byhand.checkpoints.files.quantized import Quantized
 from byhand.decoding import Decoding
 from byhand.engines.reference import precision
 from byhand.errors import InputError
@@ -32,9 +33,6 @@ from byhand.weights import Weights
 
 Array = np.ndarray[Any, Any]
 Text = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]] | Array
-
-ENGINES = ("reference",)
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
@@ -80,7 +78,7 @@ class Model:
         text: Text,
         *,
         dtype: str = "float32",
-        engine: str = "reference",
+        engine: str | None = None,
         keep: Keep = "all",
         source: Text | None = None,
         targets: Any = None,
@@ -89,13 +87,13 @@ class Model:
     ) -> Run:
         """Run the model on a text, token ids, or an array of ids [B,T].
 
-        dtype: float64, float32 or bfloat16; keep: "all", or the addresses and patterns to keep; source: the text to
-        translate, for an encoder-decoder; targets: [B,T] token ids that should come, negative where none (a model that
+        dtype: float64, float32 or bfloat16, or int8: as float32, but products with weights in blocks (q8_0, q4_0) round
+        what they read. engine: cpu, which has float32 and int8 and is the one for them if none is named, or reference,
+        which has the others. keep: "all", or the addresses and patterns to keep; source: the text to translate, for an encoder-decoder; targets: [B,T] token ids that should come, negative where none (a model that
         reads left to right takes the text itself); mask, segments, positions: other inputs of the program.
         Raises InputError, ShapeError, MemoryRefused, NotANumber.
         """
-        if engine not in ENGINES:
-            raise InputError(f"no engine {engine!r}; there are: {', '.join(ENGINES)}")
+        chosen = engines.engine(engine, dtype)
         for name, instead in (("tokens", "the text"), ("source.tokens", "source=")):
             if name in given:
                 raise InputError(f"{name} are given as {instead}; leave {name}= out")
@@ -106,7 +104,7 @@ class Model:
         arrays |= self.target_ids(targets, arrays)
         program = self.program_with("targets" in arrays)
         prepared = inputs.prepare(program, arrays)
-        return execute(program, self.weights, prepared, precision(dtype), keep, self.tokens, progress)
+        return execute(program, self.weights, prepared, precision(dtype), keep, self.tokens, progress, chosen)
 
     def kept_bytes(
         self, B: int, T: int, S: int | None = None, *, keep: Keep = "all", dtype: str = "float32"
@@ -147,6 +145,11 @@ class Model:
         return {} if targets is None else {"targets": targets}
 
     @property
+    def fastest(self) -> str:
+        """The precision in which tokens are generated if none is named: int8 where weights are held in blocks."""
+        return "int8" if any(isinstance(each, Quantized) for each in self.weights.sources.values()) else "float32"
+
+    @property
     def tokens(self) -> Tokens:
         """How this model's token ids are written."""
         return Tokens(self.tokenizer)
@@ -156,8 +159,8 @@ class Model:
         text: Text,
         *,
         source: Text | None = None,
-        engine: str = "reference",
-        dtype: str = "float32",
+        engine: str | None = None,
+        dtype: str | None = None,
         cached: bool = True,
         keep: Keep = (),
         edits: Sequence[Change] = (),
@@ -174,8 +177,8 @@ class Model:
         """
         if self.program.inputs["mask"].rule != "causal" or "logits" not in self.program:
             raise InputError(f"{self.name} does not read left to right, so it cannot continue a text")
-        if engine not in ENGINES:
-            raise InputError(f"no engine {engine!r}; there are: {', '.join(ENGINES)}")
+        dtype = dtype or self.fastest
+        computing = engines.engine(engine, dtype)
         alone, prompts = self.prompts(text)
         given = self.sources(source, len(prompts))
         S = given["source.tokens"].shape[1] if given else None
@@ -189,6 +192,7 @@ class Model:
             keep=keep,
             edits=planned_edits(self.program, len(prompts), self.config.context, S, edits),
             tokens=self.tokens,
+            engine=computing,
         )
         chosen = sampling.settings(settings)
         return Generation(decoding, prompts, chosen, self.program.sizes["V"], self.tokenizer, alone)

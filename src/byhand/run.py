@@ -12,7 +12,7 @@ from byhand import aliases, contributions
 from byhand.addresses import axes_of, base, is_side, known, located, matches, place, resolve, unknown
 from byhand.changes import Edit, numbers, planned
 from byhand.diff import Diff, diff
-from byhand.engines import reference
+from byhand.engines import REFERENCE, Engine, Task, reference
 from byhand.engines.reference import UNEDITED, Precision
 from byhand.errors import AddressError, InputError, ShapeError
 from byhand.explain import explain
@@ -68,6 +68,10 @@ class Run:
     def dtype(self) -> str:
         return self.setting.precision.name
 
+    @property
+    def engine(self) -> str:
+        return self.setting.engine.name
+
     def look(self, address: str) -> Array:
         """The plain array at an address: a value, a weight as this run used it, an input, or a ``d:`` gradient.
 
@@ -102,7 +106,8 @@ class Run:
         """What the step gave for a value, before this run's edits of it."""
         if not self.edits_of(address):
             return self.look(address)
-        return reference.compute(self.program.producer[address], self.look, self.setting.precision)[address]
+        task = replace(self, edits=()).task([self.program.producer[address]], [address], silent)
+        return self.setting.engine.forward(replace(task, look=self.look, stored=self.stored))[address]
 
     def edits_of(self, address: str) -> list[Edit]:
         return [edit for edit in self.edits if edit.address == address]
@@ -157,8 +162,24 @@ class Run:
     def compute(self, targets: Collection[str], progress: Progress) -> dict[str, Array]:
         """Run the steps that make these values from what is kept, and return them; nothing is kept."""
         steps = self.program.needed(targets, lambda address: address in self.kept)
-        made = reference.forward(steps, self.look, self.setting.precision, targets, self.change, progress, self.stored)
+        made = self.setting.engine.forward(self.task(steps, targets, progress))
         return {address: frozen(array) for address, array in made.items()}
+
+    def task(self, steps: Sequence[Step], keep: Collection[str], progress: Progress) -> Task:
+        """What an engine is asked for."""
+        return Task(
+            self.program,
+            steps,
+            self.setting.weights,
+            self.setting.precision,
+            self.look,
+            self.stored,
+            keep,
+            lambda: self.setting.shapes,
+            self.change,
+            frozenset(edit.address for edit in self.edits),
+            progress,
+        )
 
     def change(self, address: str, array: Array) -> Array:
         """The value with this run's edits of it."""
@@ -328,14 +349,15 @@ def execute(
     keep: Keep = "all",
     tokens: Tokens | None = None,
     progress: Progress = silent,
+    engine: Engine = REFERENCE,
 ) -> Run:
     """Run a program. keep: "all", or addresses and patterns; logits and losses always stay.
 
     Raises MemoryRefused, before computing, when what is to be kept would not fit; AddressError for an unknown pattern.
     """
     addresses = to_keep(program, keep)
-    setting = Setting(program, weights, {name: frozen(array) for name, array in inputs.items()}, precision, addresses)
-    refuse_too_large(program, setting.shapes, addresses, precision, weights)
+    setting = Setting(program, weights, {name: frozen(array) for name, array in inputs.items()}, precision, addresses, engine=engine)
+    refuse_too_large(program, setting.shapes, addresses, precision, weights, engine)
     run = Run(replace(setting, tokens=tokens or Tokens()), {})
     run.kept |= run.compute(addresses, progress)
     return run

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from byhand.engines import REFERENCE, Engine
 from byhand.engines.reference import Precision
 from byhand.program import Program
 from byhand.shapes import Shape
@@ -39,7 +40,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Setting:
-    """The program, weights and inputs of a run, its precision, and the addresses of the values to keep."""
+    """The program, weights and inputs of a run, its precision, the addresses of the values to keep, and its engine."""
 
     program: Program
     weights: Weights
@@ -47,6 +48,7 @@ class Setting:
     precision: Precision
     keep: frozenset[str]
     tokens: Tokens = field(default_factory=Tokens)
+    engine: Engine = REFERENCE
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:

@@ -58,7 +58,7 @@ CONFIG = asdict(byhand.load("llama-tiny").config)
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"version": 2}, "version 2, but this byhand reads 1"),
+        ({"version": 3}, "version 3, but this byhand reads 1 and 2"),
         ({"version": None}, "does not say version"),
         ({"family": "t5"}, "family 't5' is unknown; byhand has"),
         ({"family": "gpt2"}, "unknown setting"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
+from byhand.checkpoints.blocks import SCHEMES
 from byhand.checkpoints.casting import DTYPES, cast
 from byhand.checkpoints.files.saving import beside
 from byhand.checkpoints.record import Checkpoint, Doubt, Finding, Parts, Progress, silent
@@ -83,10 +84,11 @@ def save(
         raise InputError(f"format {format!r:.40} {what}; byhand writes {', '.join(writable())}")
     write = known()[format].write
     if dtype is not None and not isinstance(dtype, str):
-        raise InputError(f"dtype is {dtype!r:.40}; use one of {', '.join(DTYPES)}")
+        raise InputError(f"dtype is {dtype!r:.40}; use one of {', '.join([*DTYPES, *SCHEMES])}")
     has_own_types = "dtype" in write.__annotations__
     if dtype is not None and dtype not in DTYPES and not has_own_types:
-        raise InputError(f"dtype {dtype!r:.40} is none that {format} can hold; use one of {', '.join(DTYPES)}")
+        other = "; byhand and gguf hold it" if dtype in SCHEMES else ""
+        raise InputError(f"dtype {dtype!r:.40} is none that {format} can hold; use one of {', '.join(DTYPES)}{other}")
     path = Path(path)
     with beside(path, force) as new:
         if has_own_types:

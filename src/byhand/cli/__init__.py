@@ -30,6 +30,8 @@ from byhand.cli import (
 )
 from byhand.cli.arguments import HELP, enter
 from byhand.cli.show import CLOSED_PIPE, leave
+from byhand.cli.waiting import compiling
+from byhand.engines.announcing import ANNOUNCE
 from byhand.errors import ByhandError, one_line
 
 WRONG_USE, STOPPED = 2, 130
@@ -61,6 +63,7 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a sign shows ? instead of failing
+    ANNOUNCE.append(compiling)
     sys.exit(called(sys.argv[1:] if words is None else list(words)))
 
 

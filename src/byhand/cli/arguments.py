@@ -16,6 +16,8 @@ from typer import Argument, BadParameter, Option, Typer
 
 from byhand.errors import InputError
 
+DTYPE = "float64, float32, bfloat16 or int8 (float32, but products with weights in blocks round what they read)."
+ENGINE = "cpu or reference; cpu where it has the dtype, if not said."
 MODEL = "A built-in name, a folder, a file, or a pulled model."
 HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -40,8 +42,8 @@ class Start(Output):
     edit: Annotated[
         list[str], Option(metavar="CHANGE", help="Change a weight, input or value: ADDR[i,j]=1, *=2, +=3. Repeatable.")
     ] = field(default_factory=list)
-    dtype: Annotated[str, Option(metavar="NAME", help="float64, float32 or bfloat16.")] = "float32"
-    engine: Annotated[str, Option(metavar="NAME", help="What computes it.")] = "reference"
+    dtype: Annotated[str, Option(metavar="NAME", help=DTYPE)] = "float32"
+    engine: Annotated[str | None, Option(metavar="NAME", help=ENGINE, show_default=False)] = None
     seed: Annotated[int, Option(metavar="N", help="Seed of the random weights.")] = 0
 
 

@@ -14,7 +14,7 @@ from typer import Argument, Option
 
 import byhand
 from byhand.cli import show
-from byhand.cli.arguments import MODEL, Output, ids
+from byhand.cli.arguments import DTYPE, ENGINE, MODEL, Output, ids
 from byhand.cli.figures import token_name
 from byhand.cli.starting import changes, given_text, progress
 from byhand.errors import InputError
@@ -75,8 +75,8 @@ class Asked(Output):
     edit: Annotated[
         list[str], Option(metavar="CHANGE", help="A change that holds all the time: ADDR[i,j]=1, *=2, +=3. Repeatable.")
     ] = field(default_factory=list)
-    dtype: Annotated[str, Option(metavar="NAME", help="float64, float32 or bfloat16.")] = "float32"
-    engine: Annotated[str, Option(metavar="NAME", help="What computes it.")] = "reference"
+    dtype: Annotated[str | None, Option(metavar="NAME", help=f"{DTYPE} int8 if weights are in blocks.")] = None
+    engine: Annotated[str | None, Option(metavar="NAME", help=ENGINE, show_default=False)] = None
     no_cache: Annotated[bool, Option("--no-cache", help="Run the whole text again for every token.")] = False
     weights_seed: Annotated[int, Option(metavar="N", help="Seed of the random weights.")] = 0
 
@@ -264,4 +264,6 @@ def to_dict(asked: Asked, model: Model, generation: Generation) -> dict[str, Any
         for each in generation.continuations
     ]
     settings = {each.name: getattr(generation.settings, each.name) for each in fields(Settings)}
-    return {"model": model.name, "dtype": asked.dtype, "engine": asked.engine, "settings": settings, "texts": texts}
+    decoding = generation.decoding
+    facts = {"model": model.name, "dtype": decoding.precision.name, "engine": decoding.engine.name}
+    return {**facts, "settings": settings, "texts": texts}

@@ -79,7 +79,7 @@ def predicted(run: Run) -> list[Prediction]:
 def to_dict(asked: Asked, model: Model, run: Run, changed: Run) -> dict[str, Any]:
     """The whole answer as plain data."""
     listed = [position_dict(each, changed, asked.top) for each in predicted(changed)]
-    answer = {"model": model.name, "dtype": run.dtype, "engine": asked.engine, "positions": listed}
+    answer = {"model": model.name, "dtype": run.dtype, "engine": run.engine, "positions": listed}
     if not listed:
         address = run.program.steps[-1].address
         answer["output"] = {"address": address, "values": changed.look(address)}

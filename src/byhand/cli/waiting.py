@@ -43,6 +43,14 @@ def waiting(what: str, total: float | None = None) -> Iterator[Update]:
 
 
 @contextmanager
+def compiling(what: str, count: int) -> Iterator[Callable[[str, int], None]]:
+    """Compiling is told in a line that stays, since it happens once and takes longer than anything else here."""
+    print(f"byhand: {what}", file=sys.stderr, flush=True)
+    with waiting("compiling", count) as update:
+        yield lambda name, done: update(f"compiling {name}, {done + 1} of {count}", done)
+
+
+@contextmanager
 def writing(what: str) -> Iterator[Callable[[str, int, int], None]]:
     """The progress of bytes that are written; see checkpoints.Progress."""
     with waiting(what, 1.0) as update:

@@ -1,1 +1,58 @@
 """How a program is computed. Every engine gives the values of the reference engine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from byhand.engines import reference
+from byhand.engines.task import Engine, Task
+from byhand.errors import InputError
+from byhand.program import Step
+
+__all__ = ["ENGINES", "REFERENCE", "Engine", "Task", "engine"]
+
+ENGINES = ("cpu", "reference")
+
+
+class Reference:
+    """The reference engine as one that can be chosen."""
+
+    name = "reference"
+    precisions = ("float64", "float32", "bfloat16")
+
+    def forward(self, task: Task) -> dict[str, reference.Array]:
+        return reference.forward(
+            task.steps, task.look, task.precision, task.keep, task.change, task.progress, task.stored
+        )
+
+    def inner(self, steps: Sequence[Step], keep: Collection[str]) -> set[str]:
+        return set()
+
+
+REFERENCE = Reference()
+
+
+def engine(name: str | None, dtype: str) -> Engine:
+    """The engine of this name; without one, the fastest that computes in this precision.
+
+    Raises InputError for an unknown engine, and for one that does not compute in the precision.
+    """
+    if name is None:
+        name = "reference" if dtype in REFERENCE.precisions and dtype != "float32" else "cpu"
+    if not isinstance(name, str) or name not in ENGINES:
+        raise InputError(f"no engine {name!r:.40}; there are: {', '.join(ENGINES)}")
+    found = REFERENCE if name == "reference" else fast()
+    reference.precision(dtype)
+    if dtype not in found.precisions:
+        other = next(each for each in ENGINES if each != name)
+        raise InputError(
+            f"engine {name} computes in {' and '.join(found.precisions)}, not in {dtype}; use --engine {other}"
+        )
+    return found
+
+
+def fast() -> Engine:
+    """The cpu engine; it imports the compiler."""
+    from byhand.engines.cpu import engine as found
+
+    return found

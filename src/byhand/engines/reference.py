@@ -49,6 +49,8 @@ PRECISIONS = {
     "float64": Precision("float64", np.dtype(np.float64), np.dtype(np.float64)),
     "float32": Precision("float32", np.dtype(np.float32), np.dtype(np.float32)),
     "bfloat16": Precision("bfloat16", np.dtype(ml_dtypes.bfloat16), np.dtype(np.float32)),
+    # float32 but where a product with weights in blocks reads: there rounded to int8, in groups with a scale
+    "int8": Precision("int8", np.dtype(np.float32), np.dtype(np.float32)),
 }
 
 

@@ -138,6 +138,12 @@ SHAPES = {
     "llama3.2-1b": Config(layers=16, width=2048, heads=32, groups=8, hidden=8192, head_width=64, **SMALL),
     "llama3.2-3b": Config(layers=28, width=3072, heads=24, groups=8, hidden=8192, **SMALL),
     "llama3.3-70b": Config(layers=80, width=8192, heads=64, groups=8, hidden=28672, **LONG),
+    "llama-1.1b": Config(
+        layers=22, width=2048, heads=32, groups=4, hidden=5632, head_width=64, **LLAMA2 | {"context": 2048}
+    ),
+    "llama-124m": Config(
+        layers=12, width=768, heads=12, groups=12, hidden=2048, vocabulary=50257, context=2048, head_width=64, tied=True
+    ),
     "llama-tiny": TINY,
     "llama-tiny-halves": replace(TINY, rotary="halves"),
 }

@@ -79,19 +79,20 @@ class top_k:
     count = {"forward": "B * T * V", "backward": "0"}
 
     def forward(logits_BTV, *, most):
-        return np.where(ranks(logits_BTV) < most, logits_BTV, -np.inf)
+        count_BT = np.full(logits_BTV.shape[:-1], min(most, logits_BTV.shape[-1]))
+        return np.where(best(logits_BTV, -np.sort(-logits_BTV, -1), count_BT), logits_BTV, -np.inf)
 
     def backward(d_out_BTV, out_BTV):
         # forward: out = logits where kept      what was ruled out has no influence
         return (np.where(out_BTV > -np.inf, d_out_BTV, 0),)
 
 
-def ranks(logits_BTV):
-    """The place of every token when sorted from best to worst, equal ones by id."""
-    order_BTV = np.argsort(-logits_BTV, axis=-1, kind="stable")
-    rank_BTV = np.empty_like(order_BTV)
-    np.put_along_axis(rank_BTV, order_BTV, np.broadcast_to(np.arange(order_BTV.shape[-1]), order_BTV.shape), -1)
-    return rank_BTV
+def best(logits_BTV, sorted_BTV, count_BT):
+    """Which tokens are among so many of the best, equal ones by id. sorted: the logits from best to worst."""
+    last_BT1 = np.take_along_axis(sorted_BTV, count_BT[..., None] - 1, -1)
+    better_BTV, equal_BTV = logits_BTV > last_BT1, logits_BTV == last_BT1
+    left_BT1 = (count_BT - better_BTV.sum(-1))[..., None]
+    return better_BTV | (equal_BTV & (np.cumsum(equal_BTV, -1) <= left_BT1))
 
 
 @operator
@@ -119,11 +120,11 @@ class top_p:
     count = {"forward": "5 * B * T * V", "backward": "0"}
 
     def forward(logits_BTV, *, mass):
-        rank_BTV = ranks(logits_BTV)
-        order_BTV = np.argsort(rank_BTV, axis=-1)
-        sorted_BTV = np.take_along_axis(shares(logits_BTV), order_BTV, -1)
-        before_BTV = np.take_along_axis(np.cumsum(sorted_BTV, -1) - sorted_BTV, rank_BTV, -1)
-        return np.where((rank_BTV == 0) | (before_BTV < mass) | (mass >= 1), logits_BTV, -np.inf)
+        sorted_BTV, share_BTV = -np.sort(-logits_BTV, -1), -np.sort(-shares(logits_BTV), -1)
+        before_BTV = np.cumsum(share_BTV, -1) - share_BTV
+        kept_BTV = (before_BTV < mass) | (mass >= 1)
+        kept_BTV[..., 0] = True
+        return np.where(best(logits_BTV, sorted_BTV, kept_BTV.sum(-1)), logits_BTV, -np.inf)
 
     def backward(d_out_BTV, out_BTV):
         # forward: out = logits where kept      what was ruled out has no influence

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from byhand import tokenizer as tokenizers
+from byhand.checkpoints.blocks import of_blocks, row_of, weight_of
 from byhand.checkpoints.files.gguf_file import VERSION, Entry, File, Texts, is_gguf, opened
-from byhand.checkpoints.files.quantized import KINDS, PLAIN, Quantized, dequantized, in_parts, row_bytes
+from byhand.checkpoints.files.quantized import KINDS, PLAIN, Quantized, row_bytes
 from byhand.checkpoints.formats.gguf_config import FAMILIES, WORDS, architecture, config, shown
 from byhand.checkpoints.formats.gguf_writing import write
 from byhand.checkpoints.record import Checkpoint, Finding
 from byhand.checkpoints.table import Found, checkpoint
 from byhand.checkpoints.tokenizers import about
 from byhand.errors import InputError
-from byhand.layouts import Row, Source, Stored, rows_for
+from byhand.layouts import Row, Source, rows_for
 from byhand.layouts.gguf import LAYOUTS
-from byhand.layouts.layout import as_it_lies, cuts, taken
+from byhand.layouts.layout import cuts
 from byhand.program import Program
 from byhand.tokenizer.gguf import PATTERNS
 
@@ -125,31 +125,15 @@ def array(file: File, entry: Entry) -> Source:
     return of_blocks(entry.kind, blocks, entry.shape)
 
 
-def of_blocks(kind: str, blocks: Array, shape: tuple[int, ...]) -> Quantized:
-    """An array that is in blocks, with the axes of the file."""
-
-    def make() -> Array:
-        return dequantized(kind, blocks).reshape(shape)
-
-    return Quantized(shape, np.dtype(np.float32), make, kind, blocks, parts=partial(in_parts, kind, blocks))
-
-
 def in_blocks(row: Row, source: Source, program: Program) -> dict[str, Source]:
     """The weights of a matrix in blocks, each with just its own rows of blocks; none of another array."""
     if not isinstance(source, Quantized) or len(source.shape) != 2:
         return {}
     found: dict[str, Source] = {}
-    axes = row.stored.axes.replace("+", "")
     for address, (cut, *_) in cuts(row, program):
         assert isinstance(cut, slice)
         part = of_blocks(source.kind, source.blocks[cut], (cut.stop - cut.start, *source.shape[1:]))
-        alone = Row(row.name, Stored(axes, (address,), row.stored.rotary), ((address,),))
-        shape = tuple(program.sizes[letter] for letter in program.weights[address])
-        make = partial(taken, alone, part, program, address, (slice(None),))
-        parts = part.parts if as_it_lies(alone, program) else None
-        found[address] = Quantized(
-            shape, part.dtype, make, part.kind, part.blocks, axes, row.stored.rotary, parts=parts
-        )
+        found[address] = weight_of(part, row_of(address, row.stored.axes.replace("+", ""), row.stored.rotary), program)
     return found
 
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from byhand import tokenizer as tokenizers
+from byhand.checkpoints.blocks import SCHEMES, kept
 from byhand.checkpoints.files.gguf_file import ALIGNMENT, header
-from byhand.checkpoints.files.quantized import BLOCK, BLOCKS, KINDS, Quantized, encoded, nbytes
+from byhand.checkpoints.files.quantized import BLOCK, BLOCKS, PLAIN, Quantized, encoded, nbytes
 from byhand.checkpoints.files.saving import check_room
 from byhand.checkpoints.formats.hugging_face_write import complete
 from byhand.checkpoints.formats.rope_factors import factors
@@ -21,6 +22,7 @@ from byhand.checkpoints.record import Parts, Progress, silent
 from byhand.errors import InputError
 from byhand.layouts import Row, pieces, rows_for, shape
 from byhand.layouts.gguf import LAYOUTS
+from byhand.layouts.layout import reordered, rotary_of
 from byhand.program import Program
 from byhand.shapes import Shape
 from byhand.weights import Weights
@@ -48,17 +50,17 @@ class Planned(NamedTuple):
 def write(parts: Parts, path: Path, progress: Progress = silent, dtype: str | None = None) -> None:
     """Write a GGUF file of a GPT-2 or Llama to a path where nothing is yet.
 
-    dtype: f32, f16, bf16, q8_0 or q4_0 for its matrices, or None for each as it is (float64 as F32, the widest that
+    dtype: f32, f16, bf16 or one of SCHEMES for its matrices, or None for each as it is (float64 as F32, the widest that
     llama.cpp computes with). As in llama.cpp's converter, vectors, norms and GPT-2's positions are F32 always, and rows
-    that are not whole blocks of 32 become F16 instead of q8_0 or q4_0. Weights that were read in the same blocks are
-    written with the bits they had. A model without tokenizer is written with the tokenizer "none": llama.cpp loads it
-    and works on token ids.
+    that are not whole blocks of 32 become F16 instead. Weights that were read in the same blocks are written with the
+    bits they had. A model without tokenizer is written with the tokenizer "none": llama.cpp loads it and works on token
+    ids.
 
     Raises InputError for a model that llama.cpp's architecture cannot hold, numbers too large for the type, or a disk
     that is too small.
     """
     check_parts(parts, dtype)
-    plan = planned(parts, dtype.upper() if dtype else None)
+    plan = planned(parts, dtype)
     total = sum(each.size for each in plan)
     check_room(path, total)
     keys = metadata(parts, plan)
@@ -78,8 +80,8 @@ def check_parts(parts: Parts, dtype: str | None) -> None:
     """Raise InputError for what a GGUF file of these architectures cannot hold."""
     if parts.family not in LAYOUTS:
         raise InputError(f"a GGUF file holds {' or '.join(LAYOUTS)}, not {parts.family}; save it in another format")
-    if dtype is not None and dtype.upper() not in KINDS:
-        raise InputError(f"dtype {dtype!r} is none of a GGUF file's; use {', '.join(KINDS).lower()}")
+    if dtype is not None and dtype not in (kinds := (*map(str.lower, PLAIN), *SCHEMES)):
+        raise InputError(f"dtype {dtype!r} is none of a GGUF file's; use {', '.join(kinds)}")
     if parts.family == "gpt2" and parts.config.activation != "gelu_tanh":
         raise InputError(
             f"{parts.name} has the activation {parts.config.activation}, but llama.cpp computes every gpt2 with "
@@ -90,10 +92,10 @@ def check_parts(parts: Parts, dtype: str | None) -> None:
 # --- arrays ---------------------------------------------------------------------------------------------------------
 
 
-def planned(parts: Parts, kind: str | None) -> list[Planned]:
-    """Every array of the file, in its order. kind: asked for, None for each as it is."""
+def planned(parts: Parts, dtype: str | None) -> list[Planned]:
+    """Every array of the file, in its order. dtype: asked for, None for each as it is."""
     program, weights = complete(parts)
-    plan = [matrix(row, program, weights, kind) for row in rows_for(LAYOUTS[parts.family], program)]
+    plan = [matrix(row, program, weights, dtype) for row in rows_for(LAYOUTS[parts.family], program)]
     if getattr(parts.config, "scaling", None) is not None:
         c = parts.config
         slowed = factors(c.scaling, c.theta, c.head_width // 2).astype(np.float32)
@@ -101,16 +103,20 @@ def planned(parts: Parts, kind: str | None) -> list[Planned]:
     return plan
 
 
-def matrix(row: Row, program: Program, weights: Weights, asked: str | None) -> Planned:
-    """One array; asked: the kind, None for as it is."""
-    size = shape(row, program)
-    sources = [weights.sources[address] for address in row.weights]
-    kept = blocks_of(row, sources)
-    kind = kind_for(row.name, size, asked or (kept[0].kind if kept else kind_of(row, weights)))
-    if kept and kept[0].kind == kind:
-        return Planned(row.name, kind, size, lambda: (each.blocks for each in kept))
-    made = partial(pieces, row, weights, program)
-    return Planned(row.name, kind, size, lambda: (part for each in made() for part in encoded(kind, each, row.name)))
+def matrix(row: Row, program: Program, weights: Weights, dtype: str | None) -> Planned:
+    """One array."""
+    size, held = shape(row, program), blocks_of(row, weights)
+    scheme = SCHEMES.get(dtype or "")
+    if scheme:
+        asked = scheme.kind(row.stored.axes, held[0] if held else None)
+    else:
+        asked = dtype.upper() if dtype else held[0].kind if held else kind_of(row, weights)
+    kind = kind_for(row.name, size, asked)
+    if held and held[0].kind == kind:
+        return Planned(row.name, kind, size, lambda: (ordered(each, row, program) for each in held))
+    made, fit = partial(pieces, row, weights, program), bool(scheme and scheme.fit)
+    make = lambda: (part for each in made() for part in encoded(kind, each, row.name, fit))  # noqa: E731
+    return Planned(row.name, kind, size, make)
 
 
 def kind_for(name: str, size: Shape, kind: str) -> str:
@@ -126,13 +132,21 @@ def kind_of(row: Row, weights: Weights) -> str:
     return {"float16": "F16", "bfloat16": "BF16"}.get(names.pop(), "F32") if len(names) == 1 else "F32"
 
 
-def blocks_of(row: Row, sources: list[Any]) -> list[Quantized]:
+def blocks_of(row: Row, weights: Weights) -> list[Quantized]:
     """The sources of a row if all are in blocks of one kind that lie as the file will have them, else none."""
-    axes = row.stored.axes.replace("+", "")
-    if not all(isinstance(each, Quantized) for each in sources):
-        return []
-    same = {(each.kind, each.axes, each.rotary) for each in sources}
-    return sources if same == {(sources[0].kind, axes, row.stored.rotary)} else []
+    held = [kept(weights.sources[address], row.stored.axes.replace("+", "")) for address in row.weights]
+    found = [each for each in held if each is not None]
+    return found if len(found) == len(held) and len({each.kind for each in found}) == 1 else []
+
+
+def ordered(source: Quantized, row: Row, program: Program) -> Array:
+    """Blocks with the rows of every head in the file's rotary order: a row is moved, its bits stay."""
+    before, after = source.rotary or rotary_of(program), row.stored.rotary
+    K = program.sizes.get("K", 1)
+    if not after or before == after:
+        return source.blocks
+    heads_HKB = source.blocks.reshape(-1, K, source.blocks.shape[1])
+    return reordered(heads_HKB, "HKB", before, after).reshape(source.blocks.shape)
 
 
 # --- the header -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,212 @@
+"""``byhand bench``: how fast byhand is beside the machine's own limits and other programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any
+
+from rich.text import Text
+from typer import Argument, Exit, Option
+
+from byhand.bench import Failed, Measuring, Row, Work, results, suites
+from byhand.bench.entries import BYHAND
+from byhand.bench.work import KINDS
+from byhand.cli import show
+from byhand.cli.arguments import Output, positive
+from byhand.cli.waiting import waiting, writing
+from byhand.errors import InputError
+from byhand.memory import size
+from byhand.model import ENGINES
+
+EXAMPLES = (
+    "bench decode --quick",
+    "bench forward --model gpt2-tiny --tokens 8",
+    "bench decode prefill --model llama-1.1b --dtype q8,q4,bf16",
+    "bench targets --json bench.json",
+    "bench --table bench.json",
+    "bench plan gpt2-124m",
+    "bench warm",
+)
+WRONG = 1
+WORDS = f"{', '.join(suites.USUAL)}; or targets, plan MODEL, warm."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked(Output):
+    words: Annotated[list[str], Argument(metavar="[WORK...]", help=WORDS, show_default=False)] = field(
+        default_factory=list
+    )
+    model: Annotated[str | None, Option(metavar="NAME", help="A shape's name, or a file with weights.")] = None
+    dtype: Annotated[str | None, Option(metavar="q8,f32", help=f"Weights: {', '.join(KINDS)}.")] = None
+    tokens: Annotated[int | None, Option(metavar="N", help="To decode, or in each text.")] = None
+    batch: Annotated[int, Option(metavar="N", help="How many texts at once.")] = 1
+    repeat: Annotated[int | None, Option(metavar="N", help="Turns that everybody has.")] = None
+    quick: Annotated[bool, Option("--quick", help="A smaller model, fewer turns.")] = False
+    peers: Annotated[bool, Option("--peers/--no-peers", help="Other programs too, those installed.")] = True
+    engine: Annotated[str, Option(metavar="NAME", help="What computes byhand's part.")] = ENGINES[-1]
+    json: Annotated[str | None, Option("--json", metavar="FILE", help="Write the results too; - for here.")] = None  # type: ignore[assignment]
+    table: Annotated[str | None, Option(metavar="FILE", help="Only print such results as Markdown.")] = None
+
+
+def command(asked: Asked) -> None:
+    """Measure byhand, the machine's limits and other programs, in turn.
+
+    All answers are compared first; where one is wrong, nothing is measured and the exit code is 1. The weights are
+    random and lie in byhand's cache.
+    """
+    if asked.table is not None:
+        return show.raw(results.page(read(asked.table)))
+    match asked.words:
+        case ["plan", *rest]:
+            return plan(asked, rest)
+        case ["warm"]:
+            return warm()
+    works = wanted(asked)
+    about = results.machine(works[0].threads, limits(works[0].threads))
+    to_stdout = asked.json == "-"
+    if not to_stdout:
+        print_machine(about)
+    rows, wrong = measured(asked, works, quiet=to_stdout)
+    document = {"machine": about, "rows": [row.to_dict() for row in rows], "wrong": wrong}
+    if to_stdout:
+        show.document(document)
+    elif asked.json is not None:
+        write(asked.json, document)
+    if wrong:
+        raise Exit(WRONG)
+
+
+def wanted(asked: Asked) -> list[Work]:
+    """What is to be measured. Raises InputError."""
+    positive(asked.tokens, "--tokens")
+    positive(asked.batch, "--batch")
+    positive(asked.repeat, "--repeat")
+    if asked.engine not in ENGINES:
+        raise InputError(f"no engine {asked.engine!r}; there are: {', '.join(ENGINES)}")
+    kinds = asked.dtype.split(",") if asked.dtype is not None else None
+    given = suites.Given(asked.model, kinds, asked.tokens, asked.batch, asked.engine, asked.quick)
+    return suites.works(asked.words, given)
+
+
+def measured(asked: Asked, works: list[Work], quiet: bool) -> tuple[list[Row], list[str]]:
+    """The rows, printed as they come, and what was wrong."""
+    rows: list[Row] = []
+    wrong: list[str] = []
+    for work in works:
+        try:
+            with waiting(str(work)) as update:
+                tick = lambda what, work=work: update(f"{work}: {what}", 0)  # noqa: E731
+                rounds = asked.repeat or (suites.QUICK_ROUNDS if asked.quick else suites.ROUNDS)
+                rows.append(Measuring(rounds, asked.peers, tick, making).row(work))
+        except Failed as error:
+            wrong.append(f"{work}: {error}")
+            show.write(Text.assemble(("wrong", "bold red"), f" {wrong[-1]}")) if not quiet else None
+        else:
+            print_row(rows[-1]) if not quiet else None
+    return rows, wrong
+
+
+@contextmanager
+def making(what: str) -> Iterator[Any]:
+    with writing(what) as tick:
+        yield tick
+
+
+def limits(threads: int) -> dict[str, float]:
+    """What the machine can do, measured in a process of its own."""
+    from byhand.bench.contest import Worker
+
+    with waiting("measuring the machine"), Worker("machine", threads) as worker:
+        return worker.ask("limits")["limits"]
+
+
+# --- printing -------------------------------------------------------------------------------------------------------
+
+
+def print_machine(about: dict[str, Any]) -> None:
+    """The machine and its limits in two lines."""
+    can = {name: results.written(value / 1e9) for name, value in about["limits"].items()}
+    show.write(Text(f"{about['processor']}, {about['threads']} threads", style="bold"))
+    read, floats, in_bytes = can.values()
+    show.write(show.wrapped(f"reads {read} GB/s, multiplies {floats} GFLOP/s in float32, {in_bytes} GOP/s in int8"))
+    show.write("")
+
+
+def print_row(row: Row) -> None:
+    """A heading, a line for everybody, and why the answers are right."""
+    show.heading(str(row.work))
+    columns = {"": "left", row.unit: "right", "byhand is": "right", "limit": "left"}
+    lines = [(BYHAND, results.written(row.figure(BYHAND)), "", results.limit_of(row))]
+    for name in row.timings:
+        if name != BYHAND:
+            ratio = f"{row.ratio(name):.2f}×" if name in row.others else ""
+            lines.append((name, results.written(row.figure(name)), ratio, ""))
+    if not lines[0][-1]:
+        columns, lines = dict(list(columns.items())[:-1]), [line[:-1] for line in lines]  # type: ignore[misc]
+    show.write(show.table(columns, lines, margin=2))
+    show.write(show.wrapped(f"answers checked: {row.checked}", 2, "dim"))
+    for note in notes(row):
+        show.write(show.wrapped(note, 2, "dim"))
+    show.write("")
+
+
+def notes(row: Row) -> Iterator[str]:
+    """What else there is to say about a row."""
+    own = row.facts.get(BYHAND, {})
+    if "beyond reading" in own:
+        yield f"{own['beyond reading']:.2f} s beyond reading the file"
+    if "of the file" in own:
+        yield f"{own['of the file']:.2f} times the file's {size(own['bytes of the file'])}"
+    for name, facts in row.facts.items():
+        if row.work.what == "capture":
+            yield f"{name}: {facts['values kept']} values kept"
+    for name, why in row.left.items():
+        yield f"{name} is left out: {why}"
+
+
+# --- the plan, and compiling ----------------------------------------------------------------------------------------
+
+
+def plan(asked: Asked, rest: list[str]) -> None:
+    """Print what the cpu engine makes of a model."""
+    if len(rest) != 1:
+        raise InputError("say which model: byhand bench plan MODEL")
+    from byhand.bench.planned import lines, planned
+    from byhand.bench.plans import shown
+
+    raise NotImplementedError
+
+
+def warm() -> None:
+    """Compile every kernel."""
+    from byhand.bench.warming import warm as kernels
+
+    start, count = perf_counter(), 0
+    with waiting("compiling kernels", 1.0) as update:
+        for name, done, count in kernels():
+            update(f"compiling {name}, {done} of {count}", done / count)
+    show.write(f"{count} kernels are ready after {perf_counter() - start:.1f} s")
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def read(path: str) -> Any:
+    """The results in a file. Raises InputError."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no JSON'}") from None
+
+
+def write(path: str, document: Any) -> None:
+    """Write the results. Raises InputError."""
+    try:
+        Path(path).write_text(json.dumps(show.plain(document), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,90 @@
+"""The cpu engine: the same values as the reference engine's, by planned memory and compiled kernels."""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+import byhand.engines.cpu.kernels  # noqa: F401  (fills the table of lowerings)
+from byhand.engines.cpu.builder import Resident
+from byhand.engines.cpu.fusion import grouped, unseen
+from byhand.engines.cpu.plan import MASKS, Plan, contiguous
+from byhand.engines.cpu.team import team
+from byhand.engines.task import Task
+from byhand.program import Step
+from byhand.weights import Weights
+
+Array = np.ndarray[Any, Any]
+
+PLANS = 8  # of one model that are remembered
+
+
+class Prepared:
+    """What is remembered for one model's weights: how they lie for kernels, and the last plans."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.resident = Resident(weights)
+        self.plans: OrderedDict[tuple[Any, ...], Plan] = OrderedDict()
+
+
+PREPARED: dict[int, Prepared] = {}
+
+name = "cpu"
+precisions = ("float32", "int8")
+
+
+def forward(task: Task) -> dict[str, Array]:
+    """The values to keep by address. Raises ShapeError and NotANumber, naming the step."""
+    given = given_to(task)
+    return planned(task, given).run(task, given)
+
+
+def inner(steps: Sequence[Step], keep: Collection[str]) -> set[str]:
+    """Addresses of the values that never lie in memory, when these are kept."""
+    return unseen(grouped(steps, ()), keep)
+
+
+def planned(task: Task, given: dict[str, Array | None]) -> Plan:
+    """The plan for a task: one that was made before for the same steps and shapes, or a new one."""
+    plans, key = prepared(task.weights).plans, key_of(task, given)
+    plan = plans.get(key)
+    if plan is None:
+        plan = plans[key] = Plan(task, given, prepared(task.weights).resident, team())
+        while len(plans) > PLANS:
+            plans.popitem(last=False)
+    plans.move_to_end(key)
+    return plan
+
+
+def prepared(weights: Weights) -> Prepared:
+    if id(weights) not in PREPARED:
+        PREPARED[id(weights)] = Prepared(weights)
+        weakref.finalize(weights, PREPARED.pop, id(weights), None)
+    return PREPARED[id(weights)]
+
+
+def given_to(task: Task) -> dict[str, Array | None]:
+    """What the steps read that neither they nor the weights are, by address; None for a mask that follows its rule."""
+    made = {address for step in task.steps for address in step.writes.values()}
+    reads = [read for step in task.steps for read in step.reads if read is not None]
+    return {each: task.look(each) for each in dict.fromkeys(reads) if each not in made and each not in task.weights}
+
+
+def key_of(task: Task, given: dict[str, Array | None]) -> tuple[Any, ...]:
+    """What two tasks that can share a plan have in common. A plan holds its steps, so an id stays theirs."""
+    inputs = task.program.inputs
+    shapes = tuple(
+        (address, *forms(array, address in inputs and inputs[address].rule in MASKS)) for address, array in given.items()
+    )
+    steps = tuple(map(id, task.steps))
+    return steps, shapes, frozenset(task.keep), task.edited, task.own, task.precision.name, team().size
+
+
+def forms(array: Array | None, mask: bool) -> tuple[Any, ...]:
+    if array is None:
+        return (None,)
+    return (array.shape, array.dtype.char, array.strides if array.ndim == 4 else (), mask and contiguous(array))

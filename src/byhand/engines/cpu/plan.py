@@ -1,0 +1,268 @@
+"""A plan: the steps of a program, for shapes and values to keep, as calls of kernels on memory laid out once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from byhand.engines import reference
+from byhand.engines.cpu.buffers import Pool, aligned, cut, in_a_row, laid_out
+from byhand.engines.cpu.builder import LOWERINGS, Builder, Resident, Values
+from byhand.engines.cpu.fusion import PRODUCTS, Group, grouped
+from byhand.engines.cpu.kernels.attention import lower_attention
+from byhand.engines.cpu.kernels.checking import find_nan
+from byhand.engines.cpu.kernels.products import lower_product
+from byhand.engines.cpu.team import TICKS, Calls, Team
+from byhand.engines.task import Task
+from byhand.shapes import Shape
+from byhand.weights import frozen
+
+Array = np.ndarray[Any, Any]
+
+WHOLE = {"draw", "argmax"}  # operators whose output is token ids
+WORK_AT_ONCE = 5e9  # operations between two looks at Ctrl-C
+MASKS = {"causal", "everything", "reached", "source"}
+
+
+@dataclass
+class Part:
+    """Groups that run without a look back at Python: calls first … last-1, or one foreign group; then changes."""
+
+    groups: list[Group] = field(default_factory=list)
+    first: int = 0
+    last: int = 0
+    work: float = 0.0
+    changed: tuple[str, ...] = ()
+
+
+class Plan:
+    """Made for the steps, shapes and kept values of a task; run it for any task that differs in numbers only."""
+
+    def __init__(self, task: Task, given: Mapping[str, Array | None], weights: Resident, team: Team) -> None:
+        self.team, self.lock, self.steps = team, threading.RLock(), tuple(task.steps)
+        self.groups = grouped(task.steps, task.edited)
+        self.shapes = task.shapes()
+        self.given = {address: prepared(array) for address, array in given.items() if array is not None}
+        self.rules = [address for address, array in given.items() if array is None]
+        self.masks: dict[str, Array] = {}
+        self.made_masks: dict[str, Array] = {}
+        self.aliases = aliases(self.groups, task.own)
+        self.lay_out(task)
+        values = Values(self.arrays, frozenset(self.outer), task.own, self.ends)
+        self.builder = Builder(values, weights, team.size, task.precision.name == "int8")
+        self.parts: list[Part] = [Part()]
+        self.ranges: list[tuple[int, int]] = []
+        for group in self.groups:
+            self.lower(group, task)
+        self.flag = np.zeros(1, np.int64)
+        self.check()
+        self.parts[-1].last = len(self.builder.jobs)
+        self.calls = Calls(self.builder.jobs, self.builder.meets)
+
+    # --- memory -------------------------------------------------------------------------------------------------
+
+    def lay_out(self, task: Task) -> None:
+        """Give every value that is read by another group, kept or edited its memory."""
+        last: dict[str, int] = {}
+        born: dict[str, int] = {}
+        for i, group in enumerate(self.groups):
+            last |= dict.fromkeys(group.reads, i)
+            born |= dict.fromkeys(group.writes, i)
+        needed = [each for each in born if each in last or each in task.keep or each in task.edited]
+        needed = [address for address in needed if address not in self.aliases]
+        types = {address: np.int64 if self.whole(address) else np.float32 for address in needed}
+        sizes = {each: prod(self.shapes[each]) * np.dtype(types[each]).itemsize for each in needed}
+        self.kept = [each for each in needed if each in task.keep]
+        inner = {each: size for each, size in sizes.items() if each not in task.keep}
+        self.kept_places, kept_size = in_a_row(self.kept, sizes)
+        ends = {each: max(last.get(each, 0), born[each]) for each in inner}
+        places, size = laid_out(inner, born, ends)
+        self.types, self.pool, self.work = types, Pool(kept_size), aligned(max(size, 1))
+        self.arrays: dict[str, Array] = dict(self.given)
+        for address, place in places.items():
+            self.arrays[address] = cut(self.work, place, self.shapes[address], types[address])
+        self.first_kept = self.cut_kept(self.pool.lease())
+        self.arrays |= self.first_kept
+        self.arrays |= {address: self.given[past] for address, past in self.aliases.items()}
+        self.outer = {*self.given, *self.kept}
+
+    def cut_kept(self, memory: Array) -> dict[str, Array]:
+        return {
+            address: cut(memory, place, self.shapes[address], self.types[address])
+            for address, place in self.kept_places.items()
+        }
+
+    def whole(self, address: str) -> bool:
+        return any(step.operator.name in WHOLE for step in self.steps if step.address == address)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the plan's own memory: values on their way and scratch, without what a run keeps."""
+        return len(self.work) + sum(map(len, self.builder.kept.values()))
+
+    # --- masks --------------------------------------------------------------------------------------------------
+
+    def ends(self, mask: str) -> tuple[Array, Array | None]:
+        """See `Builder.ends`."""
+        if mask not in self.masks:
+            shape = self.given[mask].shape[:2] if mask in self.given else self.given["positions"].shape
+            self.masks[mask] = np.zeros(shape, np.int64)
+        full = None if mask in self.rules or contiguous(self.given[mask]) else self.given[mask]
+        return self.masks[mask], full
+
+    def set_ends(self) -> None:
+        """Count how many keys each query may see."""
+        for mask, ends_BT in self.masks.items():
+            if mask in self.rules:
+                np.add(self.given["positions"], 1, out=ends_BT)
+            else:
+                ends_BT[:] = seen(self.given[mask])
+
+    # --- building -----------------------------------------------------------------------------------------------
+
+    def lower(self, group: Group, task: Task) -> None:
+        """Add the calls of a group, in a part of their own where something has to happen in Python around them."""
+        first = len(self.builder.jobs)
+        if group.foreign:
+            self.end_part()
+            self.parts[-1].groups.append(group)
+            self.end_part()
+        else:
+            self.parts[-1].groups.append(group)
+            lower_group(self.builder, group)
+            self.builder.meets[-1] = True
+        self.ranges.append((first, len(self.builder.jobs)))
+        self.parts[-1].work += work(group, self.shapes)
+        changed = tuple(address for address in group.writes if address in task.edited)
+        if changed:
+            self.parts[-1].changed = changed
+        if changed or self.parts[-1].work > WORK_AT_ONCE:
+            self.end_part()
+        if changed or group.foreign:
+            self.builder.changed()
+
+    def end_part(self) -> None:
+        part, here = self.parts[-1], len(self.builder.jobs)
+        part.last = here
+        if part.groups:
+            self.parts.append(Part(first=here, last=here))
+
+    def check(self) -> None:
+        """Look for NaN in what nobody reads on, where any that was made on the way arrives."""
+        read = {read for group in self.groups for read in group.reads}
+        for address in self.kept:
+            if address not in read and self.types[address] == np.float32:
+                self.builder.call(find_nan, self.arrays[address].reshape(-1), self.flag)
+
+    # --- running ------------------------------------------------------------------------------------------------
+
+    def run(self, task: Task, given: Mapping[str, Array | None]) -> dict[str, Array]:
+        """The values to keep. Raises NotANumber, naming the step."""
+        with self.lock:
+            kept = self.bind(given)
+            self.set_ends()
+            self.flag[0] = 0
+            for part in self.parts:
+                for group in part.groups:
+                    for step in group.steps:
+                        task.progress(step)
+                self.team.run(self.calls, part.first, part.last)
+                if part.groups and part.groups[0].foreign:
+                    self.compute(part.groups[0], task)
+                for address in part.changed:
+                    self.arrays[address][...] = task.change(address, self.arrays[address].copy())
+            if self.flag[0]:
+                refuse_nan(task, kept)
+            made = {address: frozen(array) for address, array in kept.items()}
+            return made | {a: self.given[past] for a, past in self.aliases.items() if a in task.keep}
+
+    def bind(self, given: Mapping[str, Array | None]) -> dict[str, Array]:
+        """Point the calls at the arrays of this run; those that it will keep."""
+        moved: set[str] = set()
+        for address, array in given.items():
+            if array is not None and (new := prepared(array)) is not self.given[address]:
+                self.given[address] = self.arrays[address] = new
+                moved.add(address)
+        kept, self.first_kept = self.first_kept or self.cut_kept(self.pool.lease()), {}
+        for address, array in kept.items():
+            if array is not self.arrays[address]:
+                self.arrays[address] = array
+                moved.add(address)
+        if moved:
+            self.arrays |= {address: self.given[past] for address, past in self.aliases.items()}
+            for patch in self.builder.patches:
+                if patch.address in moved:
+                    patch.job.point(patch.place, self.arrays[patch.address].ctypes.data + patch.offset)
+        return kept
+
+    def compute(self, group: Group, task: Task) -> None:
+        """A step without kernels, by its operator's own NumPy code."""
+        look = lambda address: self.arrays[address] if address in self.arrays else task.look(address)  # noqa: E731
+        for address, array in reference.compute(group.steps[0], look, task.precision).items():
+            if address in self.arrays:
+                self.arrays[address][...] = array
+
+    def seconds(self) -> list[float]:
+        """How long each group took in the last run, by the processor's clock."""
+        ticks = self.calls.table[:, TICKS]
+        return [float(ticks[last - 1] - ticks[first - 1]) if first else 0.0 for first, last in self.ranges]
+
+
+def lower_group(b: Builder, group: Group) -> None:
+    first = group.steps[0]
+    if first.operator.name in PRODUCTS:
+        lower_product(b, list(group.steps))
+    elif len(group.steps) > 1:
+        lower_attention(b, list(group.steps))
+    else:
+        LOWERINGS[first.operator.name](b, first)
+
+
+def aliases(groups: Sequence[Group], own: frozenset[str]) -> dict[str, str]:
+    """The values that are what they are made from, written to: caches that grow in place."""
+    steps = [step for group in groups for step in group.steps if step.operator.name == "append"]
+    return {step.address: str(step.reads[0]) for step in steps if step.reads[0] in own}
+
+
+def work(group: Group, shapes: Mapping[str, Shape]) -> float:
+    """Operations of a group."""
+    return sum(step.operator.operations(step.sizes(shapes), "forward", step.absent) for step in group.steps)
+
+
+def prepared(array: Array) -> Array:
+    """An array as kernels read it: float32, whole numbers of 64 bits, or bytes for truth; bfloat16 as its bits.
+
+    A cache may be a piece of a larger array; everything else lies in one piece.
+    """
+    if array.dtype == bool or array.dtype.name == "bfloat16":
+        return np.ascontiguousarray(array) if array.dtype == bool else array.view(np.uint16)
+    wanted = np.int64 if array.dtype.kind in "iu" and array.dtype != np.uint16 else np.float32
+    if array.dtype == np.uint16:
+        return array
+    whole_rows = array.ndim == 0 or array.shape[-1] < 2 or array.strides[-1] == array.itemsize
+    return array if array.dtype == wanted and (array.flags.c_contiguous or (array.ndim == 4 and whole_rows)) else (
+        np.ascontiguousarray(array, wanted)
+    )
+
+
+def seen(mask_BTS: Array) -> Array:
+    """How many keys there are up to the last that may be seen."""
+    S = mask_BTS.shape[-1]
+    return np.where(mask_BTS.any(-1), S - mask_BTS[..., ::-1].argmax(-1), 0)
+
+
+def contiguous(mask_BTS: Array) -> bool:
+    """Whether every key before the last visible one may be seen too."""
+    return bool((np.count_nonzero(mask_BTS, axis=-1) == seen(mask_BTS)).all())
+
+
+def refuse_nan(task: Task, kept: Mapping[str, Array]) -> None:
+    """Raise NotANumber, naming the first step that made one, which the reference engine finds."""
+    reference.forward(task.steps, task.look, task.precision, task.keep, task.change, stored=task.stored)
+    address = next(a for a, array in kept.items() if array.dtype.kind == "f" and np.isnan(array).any())
+    raise reference.NotANumber(f"{address} holds NaN; the reference engine computes none here: use --engine reference")
