@@ -1,7 +1,7 @@
-# Every target does all of its own set-up, in .venv (make parity: in .parity), and is quick the second time.
-# PYTHON=... picks the interpreter, ARGS=... goes on to pytest: make test ARGS="-k softmax"
+# Every target does all of its own set-up, in .venv (make parity: in .parity, make bench: in .bench), and is quick the
+# second time. PYTHON=... picks the interpreter, ARGS=... goes on to pytest or byhand bench: make test ARGS="-k softmax"
 
-.PHONY: help run test check parity docs clean
+.PHONY: help run test check parity bench docs clean
 .NOTPARALLEL:
 
 help:
@@ -9,6 +9,7 @@ help:
 	@echo "make test    set up, then the tests"
 	@echo "make check   set up, then ruff format, ruff and pyright"
 	@echo "make parity  set up with torch and transformers, then the tests against them (a large download)"
+	@echo "make bench   set up with llama.cpp, torch and others, then byhand beside them (a large download, a compiler)"
 	@echo "make docs    write the generated pages of docs/ anew"
 	@echo "make clean   remove everything that the other targets made"
 
@@ -26,6 +27,9 @@ check: .venv/.dev
 parity: .parity/.parity
 	@.parity/bin/python -m pytest tests/parity $(ARGS)
 
+bench: .bench/.bench
+	@.bench/bin/byhand bench $(ARGS)
+
 docs: .venv/.dev
 	@.venv/bin/python -m byhand.operators.page > docs/operators.md.new
 	@mv docs/operators.md.new docs/operators.md
@@ -33,7 +37,7 @@ docs: .venv/.dev
 	@mv docs/layout.md.new docs/layout.md
 
 clean:
-	@rm -rf .venv .parity .pytest_cache .ruff_cache .hypothesis build dist
+	@rm -rf .venv .parity .bench .pytest_cache .ruff_cache .hypothesis build dist
 	@find src tests examples docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 PYTHON ?= python3.13 python3.12 python3.11 python3
@@ -72,10 +76,16 @@ endef
 .parity/.parity: pyproject.toml
 	$(call setup,.parity,[parity],byhand with torch and transformers)
 
+.bench/.bench: pyproject.toml
+	$(call setup,.bench,[bench],byhand with the programs it is measured beside)
+
 # A copied or moved folder brings environments that still import the package from where it was: set them up again.
 ifneq "$(shell cat .venv/.place 2>/dev/null)" "$(shell pwd -P)"
 .PHONY: .venv/.run .venv/.dev
 endif
 ifneq "$(shell cat .parity/.place 2>/dev/null)" "$(shell pwd -P)"
 .PHONY: .parity/.parity
+endif
+ifneq "$(shell cat .bench/.place 2>/dev/null)" "$(shell pwd -P)"
+.PHONY: .bench/.bench
 endif

@@ -133,7 +133,7 @@ def test_an_edit_holds_as_in_a_run_of_the_whole_text(name, address, where, chang
 
 def test_edits_follow_one_another_and_stay_in_their_text():
     of = model("gpt2-tiny")
-    base = of.run([TEXT, TEXT[::-1]], dtype="float32")
+    base = of.run([TEXT, TEXT[::-1]], dtype="float32", engine="reference")
     one = base.edit("blocks.0.mid", batch=1, position=4, add=1.0).edit("blocks.0.mid", position=4, scale=3.0)
     edits = one.edit("blocks.1.attn.q.weight", head=0, zero=True).edits
     for cached in (True, False):

@@ -109,8 +109,6 @@ def refuse_too_large(
     """Raise MemoryRefused if the kept values, those that pass, the largest step and the weights to make do not fit."""
     sizes = value_bytes(program, shapes, precision)
     pending = sum(prod(shapes[address]) * 4 for address in program.weights if weights.pending(address))
-    if 2 * sum(sizes.values()) + pending < available():
-        return
     sizes |= dict.fromkeys(engine.inner(program.steps, keep), 0)
     kept = {address: size for address, size in sizes.items() if address in keep}
     working = alive_bytes(program.steps, sizes, keep) + working_bytes(program.steps, shapes, precision, sizes)

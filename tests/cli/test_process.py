@@ -13,6 +13,7 @@ import pytest
 import byhand as package
 from byhand.cli import (
     app,
+    bench,
     compare,
     convert,
     explain,
@@ -44,8 +45,9 @@ MODULES = {
     "convert": convert,
     "tokenize": tokenize,
     "pull": pull,
+    "bench": bench,
 }
-NEEDS_MORE = ("pull", "--with transformers")  # a network, another library
+NEEDS_MORE = ("pull", "--with transformers", "bench")  # a network, another library, a machine without other work
 EXAMPLES = [
     example
     for module in MODULES.values()

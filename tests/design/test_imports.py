@@ -52,30 +52,34 @@ LAYERS = [
     "model",
     "loading",
     "compare",
+    "bench",
     "__init__",
     "cli",
 ]
 
-# Each library that may be imported, and the folder below which it may be ("" is anywhere).
+# Each library that may be imported, and the folders below which it may be ("" is anywhere).
 PLACES = {
-    "gguf": "checkpoints",
-    "huggingface_hub": "hub",
-    "ml_dtypes": "",
-    "numba": "engines/cpu",
-    "numpy": "",
-    "psutil": "",
-    "regex": "tokenizer",
-    "rich": "cli",
-    "tiktoken": "tokenizer",
-    "tokenizers": "tokenizer",
-    "torch": "compare",
-    "transformers": "compare",
-    "typer": "cli",
+    "gguf": ("checkpoints",),
+    "huggingface_hub": ("hub",),
+    "llama_cpp": ("bench/peers",),
+    "llvmlite": ("engines/cpu",),
+    "ml_dtypes": ("",),
+    "numba": ("engines/cpu", "bench"),
+    "numpy": ("",),
+    "psutil": ("",),
+    "regex": ("tokenizer",),
+    "rich": ("cli",),
+    "tiktoken": ("tokenizer",),
+    "tokenizers": ("tokenizer",),
+    "torch": ("compare", "bench/peers"),
+    "transformer_lens": ("bench/peers",),
+    "transformers": ("compare", "bench/peers"),
+    "typer": ("cli",),
 }
 
 
 # Used where they are installed, and never needed.
-OPTIONAL = {"torch", "transformers"}
+OPTIONAL = {"llama_cpp", "torch", "transformer_lens", "transformers"}
 
 
 class Import(NamedTuple):
@@ -142,8 +146,8 @@ def library_faults(use: Import) -> Iterator[str]:
         return
     if library not in PLACES:
         yield f"imports {library}, which is not among the libraries of byhand"
-    elif not use.file.is_relative_to(PLACES[library]):
-        yield f"imports {library}, which belongs below {PLACES[library]}"
+    elif not any(use.file.is_relative_to(place) for place in PLACES[library]):
+        yield f"imports {library}, which belongs below {' or '.join(PLACES[library])}"
 
 
 def faults(source: Path) -> list[str]:

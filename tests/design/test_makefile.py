@@ -10,7 +10,7 @@ import pytest
 
 from .tree import ROOT, run
 
-TARGETS = ("run", "test", "check", "parity", "docs", "clean")
+TARGETS = ("run", "test", "check", "parity", "bench", "docs", "clean")
 
 
 def stand_in(path: Path, script: str) -> Path:
@@ -25,7 +25,7 @@ def stand_in(path: Path, script: str) -> Path:
 def checkout(tmp_path) -> Path:
     """A folder with our Makefile whose environments are ready, and whose Python notes what it is asked to do."""
     folder = tmp_path / "by hand"
-    for environment, stamps in {".venv": (".run", ".dev"), ".parity": (".parity",)}.items():
+    for environment, stamps in {".venv": (".run", ".dev"), ".parity": (".parity",), ".bench": (".bench",)}.items():
         stand_in(folder / environment / "bin" / "python", 'echo "$@" >> "$PWD/calls"')
         stand_in(folder / environment / "bin" / "byhand", 'echo byhand "$@" >> "$PWD/calls"')
         (folder / environment / ".place").write_text(f"{os.path.realpath(folder)}\n", encoding="utf-8")
@@ -61,6 +61,7 @@ def test_target_exists(target):
         ("test", ["-m pytest"]),
         ("check", ["-m ruff format --check --output-format concise", "-m ruff check", "-m pyright"]),
         ("parity", ["-m pytest tests/parity"]),
+        ("bench", ["byhand bench"]),
         ("docs", ["-m byhand.operators.page", "-m tests.design.layout_page"]),
     ],
 )
@@ -83,7 +84,7 @@ def installs(noted: list[str]) -> list[str]:
     return [call.split(" -e ")[1] for call in noted if "pip install" in call]
 
 
-@pytest.mark.parametrize(("target", "what"), [("run", "."), ("test", ".[dev]"), ("parity", ".[parity]")])
+@pytest.mark.parametrize(("target", "what"), [("run", "."), ("test", ".[dev]"), ("parity", ".[parity]"), ("bench", ".[bench]")])
 def test_a_new_pyproject_is_set_up_once(checkout, target, what):
     (checkout / "pyproject.toml").touch()
     os.utime(checkout / "pyproject.toml", (2**31, 2**31))

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 import byhand.engines.cpu.kernels  # noqa: F401  fills LOWERINGS
 from byhand.checkpoints.files.quantized import Quantized, dequantized, quantized
 from byhand.engines.cpu.builder import LOWERINGS, Builder, Resident, Values
+from byhand.engines.cpu.simd import COMPILED
 from byhand.engines.cpu.team import Calls, team
 from byhand.operators import REGISTRY
 from byhand.operators.attention import shares
 from byhand.program import Step
 from byhand.weights import Weights
-from tests.operators.examples import CONTENT, SETTINGS, Example, hidden, letters, spread
+
+from ..operators.examples import CONTENT, SETTINGS, Example, hidden, letters, spread
 
 ELSEWHERE = "append from_heads linear mask mix scores softmax to_heads unembed"  # with the products and attention
 OPERATORS = sorted(set(REGISTRY) - set(ELSEWHERE.split()))
@@ -35,10 +37,16 @@ def run(example, threads=1, beside=True, weights=None):
         outs = {record.outputs[0].name: outs[record.outputs[0].name]}
     values = {name: array for name, array in given.items() if name not in WEIGHTS}
     values |= {step.writes[name]: array for name, array in outs.items()}
-    builder = Builder(Values(values, frozenset(), frozenset(), lambda mask: None), Resident(held), threads, False)
-    LOWERINGS[record.name](builder, step)
-    team(threads).run(Calls(builder.jobs, builder.meets))
+    execute(step, values, threads, held)
     return outs
+
+
+def execute(step, values, threads, weights=None):
+    """Run one step on arrays by address."""
+    outside = Values(values, frozenset(), frozenset(), lambda mask: pytest.fail(f"{step} asked for {mask}"))
+    builder = Builder(outside, Resident(weights or Weights({})), threads, False)
+    LOWERINGS[step.operator.name](builder, step)
+    team(threads).run(Calls(builder.jobs, builder.meets))
 
 
 def single(arrays):
@@ -95,7 +103,7 @@ def examples(draw, record):
 
 
 def likely(logits, **settings):
-    return Example(REGISTRY[settings.pop("operator")], {}, {"logits": np.asarray(logits)}, settings)
+    return Example(REGISTRY[settings.pop("operator")], {}, {"logits": np.asarray(logits, float)}, settings)
 
 
 def near_the_edge(example):
@@ -142,7 +150,7 @@ def test_special_numbers_pass_as_in_the_operator(name):
 @pytest.mark.parametrize(
     "name", ["layer_norm", "rms_norm", "probabilities", "cross_entropy", "add", "multiply", "argmax"]
 )
-@pytest.mark.parametrize("special", [np.nan, np.inf])
+@pytest.mark.parametrize("special", [np.nan, -np.nan, np.inf], ids=["nan", "-nan", "inf"])
 def test_nan_and_infinity_reach_what_they_reach_in_the_operator(name, special):
     record = REGISTRY[name]
     rng = np.random.default_rng(3)
@@ -175,6 +183,26 @@ def test_the_loss_of_long_rows():
         check(Example(REGISTRY["cross_entropy"], {}, {"logits": WIDE, "target": np.array([[target, -1]])}, {}))
 
 
+PLACES = [("probabilities", {}), ("min_p", {"share": 0.1}), ("gelu_tanh", {}), ("silu", {})]
+
+
+@pytest.mark.parametrize("name, chosen", PLACES)
+@pytest.mark.parametrize("width", [5, 37, 70, 5000])
+def test_bits_do_not_depend_on_where_arrays_lie(name, chosen, width):
+    """At any distance from each other, and the output in the place of the input."""
+    x = single({"x": WIDE[:, :, :width]})["x"]
+    made = set()
+    for gap in (0, 1, 16, 37, -x.size):
+        memory = np.zeros(2 * x.size + 64, np.float32)
+        read, written = (memory[at : at + x.size].reshape(x.shape) for at in (7, 7 + x.size + gap))
+        read[:] = x
+        step = Step("out", "", REGISTRY[name], ("x",), chosen)
+        execute(step, {"x": read, "out": written}, threads=2)
+        made.add(written.tobytes())
+    assert len(made) == 1
+
+
+@pytest.mark.skipif(not COMPILED, reason="plain Python adds one number after the other, and loses more")
 def test_norms_of_wide_rows_are_exact():
     """Of rows far from zero, against float64."""
     x = np.float64(np.float32(np.random.default_rng(5).normal(size=(1, 2, 8192)) + 30))
@@ -190,8 +218,15 @@ def test_ties_go_to_the_smaller_id():
     for most in range(1, 10):
         check(likely(logits, operator="top_k", most=most))
     check(likely(logits, operator="argmax"))
+    check(likely([[[1, np.nextafter(np.float32(2), 0), 2, 2]]], operator="argmax"))
     for mass in (0.3, 0.5, 0.6, 0.75):  # an eighth for each of eight: these are between
         check(likely(np.zeros((1, 2, 8)), operator="top_p", mass=mass))
+
+
+def test_a_mass_of_one_keeps_all_and_of_none_the_best():
+    """Also where the best token's probability alone rounds to one."""
+    for mass in (0.0, 1.0):
+        check(likely([[[-30, 5, -40, 5, -np.inf], [9, -30, -40, -50, 3]]], operator="top_p", mass=mass))
 
 
 def test_a_draw_passes_over_what_has_no_probability():
@@ -210,9 +245,14 @@ def test_turns_far_into_a_text(name):
     angle = REGISTRY["rotary_angles"].forward(position, J=32, theta=10000.0)
     x = np.random.default_rng(2).normal(size=(1, 5, 3, 64))
     check(Example(REGISTRY[name], {}, {"x": x, "angle": angle}, {}))
-    for operator, chosen in (("rotary_angles", {}), ("rotary_angles_llama31", SETTINGS)):
-        settings = {k: v for k, v in chosen.items() if k in REGISTRY[operator].settings} | {"J": 32, "theta": 500000.0}
-        check(Example(REGISTRY[operator], {}, {"position": position}, settings))
+
+
+@pytest.mark.parametrize("name", ["rotary_angles", "rotary_angles_llama31"])
+def test_angles_far_into_a_text_are_not_rounded_twice(name):
+    chosen = {each: SETTINGS[each] for each in REGISTRY[name].settings if each != "J"}
+    position = np.array([[0, 1, 4095, 99_999, 131_071]])
+    example = Example(REGISTRY[name], {}, {"position": position}, chosen | {"J": 32, "theta": 500000.0})
+    assert_same_bits(run(example), expected(example))
 
 
 # Tables in every form a model holds them in.

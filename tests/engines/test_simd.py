@@ -1,10 +1,13 @@
 """The vocabulary of kernels against NumPy: on this processor, on smaller ones, and as plain Python."""
 
-import math
+import ctypes
+import mmap
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -12,9 +15,11 @@ from byhand.engines.cpu import simd
 from byhand.engines.cpu.kernel import Job, array, given, kernel, real, take, whole
 from byhand.engines.cpu.simd import (
     BYTES,
-    COMPILED,
+    GROUPS,
     LANES,
+    as_bytes,
     as_float,
+    as_lanes,
     bf16,
     bits_of,
     dot,
@@ -32,7 +37,9 @@ from byhand.engines.cpu.simd import (
     larger,
     load,
     load_bf16,
+    load_blocks,
     load_f16,
+    load_scales,
     load_some,
     low_nibbles,
     nearest,
@@ -40,6 +47,7 @@ from byhand.engines.cpu.simd import (
     repeat,
     rounded_bf16,
     store,
+    store_fours,
     store_some,
     total,
     transposed,
@@ -94,6 +102,14 @@ def test_arguments():
     x_MN, out_N, flags_N, ids_N = normal(4, 9), np.zeros(11), np.array([False, True]), np.array([3, 2**40])
     run(simd_arguments, x_MN[:3, :8], -7, 0.1, None, np.zeros(1), out_N, flags_N, ids_N)
     same(out_N, np.array([3008, x_MN[1, 2], -7, 0.1, 0, 1, 0, 5, 7, 1, 2**40]))
+
+
+def test_an_argument_that_was_moved():
+    x_MN, moved_MN, out_MN = normal(4, 4), normal(4, 4), np.zeros((4, 4), np.float32)
+    job = Job(simd_strides, x_MN[None, None], out_MN[None, None])
+    job.point(0, moved_MN.ctypes.data)
+    Team(1).run(Calls([job], [True]))
+    same(out_MN, moved_MN)
 
 
 @kernel
@@ -155,15 +171,11 @@ def simd_last_numbers(job, me):
     store_some(out_N, len(x_N) - 3, load_some(x_N, len(x_N) - 3, 3), 1, 3)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="memory of a page of its own is asked for as on Linux")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system protects memory by another name")
 def test_memory_beyond_an_array_is_not_touched():
-    import mmap
-
     page = mmap.mmap(-1, 2 * mmap.PAGESIZE)
     x_N = np.frombuffer(page, np.float32)[: mmap.PAGESIZE // 4]
     beyond = x_N.ctypes.data + mmap.PAGESIZE
-    import ctypes
-
     assert not ctypes.CDLL(None).mprotect(ctypes.c_void_p(beyond), mmap.PAGESIZE, 0)
     x_N[-3:] = 1, 2, 3
     run(simd_last_numbers, x_N, x_N)
@@ -314,6 +326,39 @@ def test_bytes(extreme):
 
 
 @kernel
+def simd_blocks(job, me):
+    a_MN, high, wide = array(job, 0, uint8, 2), whole(job, 1), whole(job, 2)
+    blocks, lanes = load_blocks(a_MN, (1, 2), 34, high, wide, 4), array(job, 3, uint8, 2)
+    store(lanes, (0, 0), blocks)
+    store(lanes, (4, 0), as_bytes(as_lanes(blocks)))
+    store(array(job, 4, float32, 2), (0, 0), load_scales(a_MN, (1, 0), 34, high, wide, 4))
+    store(array(job, 4, float32, 2), (4, 0), load_scales(a_MN, (1, 0), 34, high, GROUPS, 4))
+    store_fours(array(job, 5, int32, 2), (1, 0), load(array(job, 6, int32, 2), (0, 0), LANES), 3, 5, wide)
+
+
+@pytest.mark.parametrize("high, wide", sorted({(4, GROUPS), (4, 1), (2, GROUPS), (1, max(1, GROUPS - 1))}))
+def test_blocks(high, wide):
+    a_MN = RNG.integers(0, 256, (6, 34 * (GROUPS + 2))).astype(np.uint8)
+    scales = normal(6, GROUPS + 2).astype(np.float16)
+    for g in range(GROUPS + 2):
+        a_MN[:, 34 * g : 34 * g + 2] = scales[:, g : g + 1].view(np.uint8)
+    bytes_MN, floats_MN = np.zeros((8, BYTES), np.uint8), np.zeros((8, LANES), np.float32)
+    fours_MN = np.zeros((5 * GROUPS + 4, LANES), np.int32)
+    lanes_MN = RNG.integers(-99, 99, (LANES, LANES)).astype(np.int32)
+    run(simd_blocks, a_MN, high, wide, bytes_MN, floats_MN, fours_MN, lanes_MN)
+    for r in range(4):
+        row, groups = 1 + (r if r < high else 0), [g if g < wide else 0 for g in range(GROUPS)]
+        wanted_N = np.hstack([a_MN[row, 2 + 34 * g : 18 + 34 * g] for g in groups])
+        same(bytes_MN[r], wanted_N)
+        same(bytes_MN[4 + r], wanted_N)
+        same(floats_MN[r], np.repeat(scales[row, groups], 4).astype(np.float32))
+        same(floats_MN[4 + r], np.repeat(scales[row, :GROUPS], 4).astype(np.float32))
+    rows = {1 + 5 * g + i: 4 * g + i for g in range(wide) for i in range(3)}
+    for r, fours_N in enumerate(fours_MN):
+        same(fours_N, lanes_MN[rows[r]] if r in rows else np.zeros(LANES, np.int32))
+
+
+@kernel
 def simd_transposed(job, me):
     x_MN, i_MN = array(job, 0, float32, 2), array(job, 2, int32, 2)
     store(array(job, 1, float32, 2), (0, 0), transposed(load(x_MN, (0, 0), LANES)))
@@ -345,7 +390,8 @@ def simd_numbers(job, me):
 
 
 def test_numbers():
-    x_N = np.hstack([SPECIAL, np.arange(-9, 9, 0.25), 300 * normal(500)]).astype(np.float32)
+    halfway_N = np.arange(0x3F800000, 0x3F900000, 0x4000, dtype=np.uint32).view(np.float32)  # between two bfloat16
+    x_N = np.hstack([SPECIAL, np.arange(-9, 9, 0.25, dtype=np.float32), 300 * normal(500), halfway_N])
     near_N, short_N, bits_N = np.zeros(len(x_N), np.int32), np.zeros(len(x_N), np.uint16), np.zeros(len(x_N), np.int32)
     back_N, product_N = np.zeros_like(x_N), np.zeros_like(x_N)
     run(simd_numbers, x_N, near_N, short_N, bits_N, back_N, product_N)
@@ -354,150 +400,14 @@ def test_numbers():
     same(bits_N, x_N.view(np.int32))
     same(back_N, (x_N.view(np.int32) ^ 1).view(np.float32))
     np.testing.assert_allclose(product_N, x_N.astype(float) * 0.5 + 1, rtol=2e-7, atol=1e-7)
-    import ml_dtypes
-
     sure = ~np.isnan(x_N)
     same(short_N[sure], x_N[sure].astype(ml_dtypes.bfloat16).view(np.uint16))
     assert np.isnan((short_N[~sure].astype(np.uint32) << 16).view(np.float32)).all()
 
 
-# Functions of one number.
-
-
-@kernel
-def simd_exp(job, me):
-    x_N, out_N = array(job, 0, float32, 1), array(job, 1, float32, 1)
-    for n in range(len(x_N)):
-        out_N[n] = simd.exp(x_N[n])
-
-
-@kernel
-def simd_log(job, me):
-    x_N, out_N = array(job, 0, float32, 1), array(job, 1, float32, 1)
-    for n in range(len(x_N)):
-        out_N[n] = simd.log(x_N[n])
-
-
-@kernel
-def simd_tanh(job, me):
-    x_N, out_N = array(job, 0, float32, 1), array(job, 1, float32, 1)
-    for n in range(len(x_N)):
-        out_N[n] = simd.tanh(x_N[n])
-
-
-@kernel
-def simd_erf(job, me):
-    x_N, out_N = array(job, 0, float32, 1), array(job, 1, float32, 1)
-    for n in range(len(x_N)):
-        out_N[n] = simd.erf(x_N[n])
-
-
-@kernel
-def simd_logistic(job, me):
-    x_N, out_N = array(job, 0, float32, 1), array(job, 1, float32, 1)
-    for n in range(len(x_N)):
-        out_N[n] = simd.logistic(x_N[n])
-
-
-@kernel
-def simd_sin(job, me):
-    x_N, out_N = array(job, 0, float64, 1), array(job, 1, float32, 1)
-    for n in range(len(x_N)):
-        out_N[n] = simd.sin(x_N[n])
-
-
-@kernel
-def simd_cos(job, me):
-    x_N, out_N = array(job, 0, float64, 1), array(job, 1, float32, 1)
-    for n in range(len(x_N)):
-        out_N[n] = simd.cos(x_N[n])
-
-
-def erf(x_N):
-    return np.array([math.erf(x) for x in x_N])
-
-
-def logistic(x_N):
-    return 1 / (1 + np.exp(-x_N))
-
-
-def everywhere(low, high):
-    """Numbers of every size and both signs, a denser row of them, and the special ones."""
-    many = 20_011 if COMPILED else 211
-    bits_N = np.linspace(0, 2**32 - 1, many).astype(np.uint32)
-    return np.hstack([bits_N.view(np.float32), np.linspace(low, high, many, dtype=np.float32), SPECIAL])
-
-
-@pytest.mark.parametrize(
-    "body, wanted, low, high, units",
-    [
-        (simd_exp, np.exp, -104, 89, 1.1),
-        (simd_log, np.log, 1e-3, 4, 1.5),
-        (simd_tanh, np.tanh, -10, 10, 3),
-        (simd_erf, erf, -5, 5, 4),
-        (simd_logistic, logistic, -87, 87, 3),
-    ],
-)
-def test_functions_are_right_to_a_few_units_in_the_last_place(body, wanted, low, high, units):
-    x_N = everywhere(low, high)
-    if body is simd_logistic:  # below, what it gives has fewer digits than a normal number
-        x_N = x_N[~(x_N < -87) | np.isinf(x_N)]
-    out_N = np.zeros_like(x_N)
-    run(body, x_N, out_N)
-    with np.errstate(all="ignore"):
-        wanted_N = wanted(x_N.astype(float))
-        rounded_N = wanted_N.astype(np.float32)
-        finite = np.isfinite(rounded_N)
-        unit_N = np.spacing(np.maximum(np.abs(rounded_N), np.finfo(np.float32).tiny))[finite]
-    same(out_N[~finite], rounded_N[~finite])
-    assert (np.abs(out_N[finite].astype(float) - wanted_N[finite]) / unit_N).max() <= units
-    if body in (simd_tanh, simd_erf):
-        same(np.signbit(out_N[finite]), np.signbit(rounded_N[finite]))
-
-
-def test_below_normal_numbers_exp_falls_off_gradually():
-    x_N, out_N = np.array([-88, -95, -103, -104, -1e9], np.float32), np.zeros(5, np.float32)
-    run(simd_exp, x_N, out_N)
-    assert (np.diff(out_N[:4]) < 0).all() and out_N[2] > 0 and (out_N[3:] == 0).all()
-
-
-@pytest.mark.parametrize("body, wanted", [(simd_sin, np.sin), (simd_cos, np.cos)])
-def test_sin_and_cos_are_right_for_long_texts(body, wanted):
-    many = 50_001 if COMPILED else 501
-    x_N = np.hstack([np.linspace(-1e5, 1e5, many), np.linspace(-7, 7, many), 1e-9, -1e-30, 0.0])
-    out_N = np.zeros(len(x_N), np.float32)
-    run(body, x_N, out_N)
-    assert np.abs(out_N - wanted(x_N)).max() < 3.1e-8  # half a unit in the last place of 1
-    small = np.abs(x_N) < 1
-    np.testing.assert_allclose(out_N[small], wanted(x_N[small]), rtol=1e-7)
-    endless = np.array([np.inf, -np.inf, np.nan])
-    run(body, endless, out_N)
-    assert np.isnan(out_N[:3]).all()
-
-
-@pytest.mark.parametrize("body", [simd_exp, simd_log, simd_tanh, simd_erf, simd_logistic])
-def test_a_number_has_the_same_bits_alone_and_among_others(body):
-    x_N = np.abs(normal(211)) * 3
-    out_N, alone_N = np.zeros_like(x_N), np.zeros_like(x_N)
-    run(body, x_N, out_N)
-    for n in range(len(x_N)):
-        run(body, x_N[n : n + 1], alone_N[n : n + 1])
-    same(out_N, alone_N)
-
-
-@pytest.mark.skipif(not COMPILED, reason="there is no machine code")
-@pytest.mark.parametrize("name", ["exp", "log", "tanh", "erf", "logistic", "sin", "cos"])
-def test_loops_over_functions_are_vector_code(name):
-    body = {each.name: each for each in (simd_exp, simd_log, simd_tanh, simd_erf, simd_logistic, simd_sin, simd_cos)}
-    ir = body[f"simd_{name}"].compiled.inspect_llvm()
-    assert f"<{LANES // 2 if name in ('sin', 'cos') else LANES} x " in ir or f"<{LANES // 2} x " in ir
-    assert "call float @" not in ir.replace("call float @llvm.", "") and "call double @" not in ir.replace(
-        "call double @llvm.", ""
-    )
-
-
 # Other processors.
 
+FUNCTIONS = str(Path(__file__).with_name("test_functions.py"))
 ELSEWHERE = {
     "haswell": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+f16c"},
     "x86-64": {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"},
@@ -511,7 +421,7 @@ def test_all_of_this_elsewhere(where, tmp_path):
     if where != "plain Python" and not simd.compiled.PROCESSOR.startswith("x86_64"):
         pytest.skip("is another family of processors")
     environment = os.environ | ELSEWHERE[where] | {"BYHAND_CACHE": str(tmp_path), "BYHAND_TEST_INSIDE": where}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__, FUNCTIONS]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     lanes = {"haswell": 8}.get(where, 4)

@@ -46,7 +46,7 @@ def counting(size, many=1000, some=7):
     return done_N, tally_M, Calls([Job(team_count, done_N, tally_M, some)], [True])
 
 
-def mixing(depth=300, wide=64):
+def mixing(depth=100, wide=500 if COMPILED else 20):
     """Calls in a row, each of which reads what the one before wrote, and the numbers that they write."""
     x_KN = np.zeros((depth + 1, wide), np.int64)
     jobs = [Job(team_mix, x_KN[k], x_KN[k + 1]) for k in range(depth)]
@@ -70,7 +70,7 @@ def test_every_piece_is_done_once(size, many, some):
 @SIZES
 def test_a_call_sees_all_that_an_earlier_one_wrote(size):
     x_KN, calls = mixing()
-    for _ in range(10):
+    for _ in range(5):
         x_KN[1:] = -1
         team(size).run(calls)
         check_mixed(x_KN)
@@ -88,20 +88,23 @@ def test_only_the_calls_asked_for_are_run(size):
 
 @SIZES
 def test_calls_that_need_not_meet_are_done_at_the_end(size):
-    parts = [np.zeros(50, np.int64) for _ in range(20)]
-    tally_M = np.zeros(size, np.int64)
-    calls = Calls([Job(team_count, part_N, tally_M, 3) for part_N in parts], [False] * 20)
-    for runs in range(1, 30):
+    many = 1_000_000 if COMPILED else 40
+    parts_KN, tally_M = np.zeros((5, many), np.int64), np.zeros(size, np.int64)
+    calls = Calls([Job(team_count, part_N, tally_M, many // 4) for part_N in parts_KN], [False] * 5)
+    for runs in range(1, 10):
         team(size).run(calls)
-        assert all((part_N == runs).all() for part_N in parts)
+        ends_KM = parts_KN[:, many // 4 - 1 :: many // 4].copy()  # at once, before a late thread could write them
+        assert (ends_KM == runs).all()
+        assert (parts_KN == runs).all()
 
 
 @pytest.mark.skipif(not COMPILED, reason="there is one thread")
 def test_all_threads_take_part():
-    done_N, tally_M, calls = counting(3, many=200_000, some=1)
-    for _ in range(200):
+    done_N, tally_M, calls = counting(3, many=1_000_000, some=1)
+    for runs in range(1, 200):
         team(3).run(calls)
-        if tally_M.all():
+        assert (done_N == runs).all()
+        if runs > 20 and tally_M.all():
             return
     raise AssertionError(f"the threads did {tally_M} pieces")
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
 from tempfile import TemporaryDirectory
@@ -106,14 +107,10 @@ class Worker:
     def end(self) -> None:
         self.process.kill()
         for pipe in (self.process.stdin, self.process.stdout):
-            try:
+            with suppress(BrokenPipeError):
                 pipe.close() if pipe else None
-            except BrokenPipeError:
-                pass
-        try:
+        with suppress(TimeoutExpired):
             self.process.wait(10)
-        except TimeoutExpired:
-            pass
         self.log.close()
         self.folder.cleanup()
 

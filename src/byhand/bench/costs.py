@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 from byhand.bench.work import PROMPT, Work
 from byhand.checkpoints.files.quantized import Quantized
 from byhand.model import Model
 from byhand.program import Program
+from byhand.weights import Weights
 
 
 def bytes_of_a_step(work: Work, model: Model) -> int:
@@ -19,14 +21,18 @@ def bytes_of_a_step(work: Work, model: Model) -> int:
     shapes, read = program.shapes(), dict.fromkeys(matrices(program))
     total = 0
     for name in program.weights:
-        source = weights.sources[name]
-        plain = prod(shapes[name]) * weights.dtype(name).itemsize
-        size = source.blocks.nbytes if isinstance(source, Quantized) else plain
+        size = stored_bytes(weights, name)
         looked_up = len(shapes[name]) > 1 and name not in read
         total += size // shapes[name][0] * work.batch if looked_up else size
     keys = [step for step in program if step.operator.name in ("scores", "mix")]
     seen = PROMPT + work.tokens // 2
     return total + sum(4 * work.batch * seen * prod(shapes[str(step.reads[1])][2:]) for step in keys)
+
+
+def stored_bytes(weights: Weights, name: str) -> int:
+    """Bytes of a weight as the model holds it."""
+    source: Any = weights.sources[name]
+    return source.blocks.nbytes if isinstance(source, Quantized) else prod(source.shape) * weights.dtype(name).itemsize
 
 
 def operations(work: Work, model: Model) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,6 +44,8 @@ class Entry:
     @property
     def version(self) -> str:
         """Of the installed package, "" where there is none."""
+        from importlib.metadata import PackageNotFoundError, version  # slow to import, and not needed to start
+
         try:
             return version(self.package)
         except PackageNotFoundError:

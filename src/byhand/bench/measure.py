@@ -107,7 +107,7 @@ class Measuring:
         The clock of a peer starts only when byhand's own part of its process is there.
         """
         row = Row(work, {})
-        with self.ready(work, others, row) as (own, beside):
+        with self.ready(work, others, row) as (_, beside):
             names = [each.name for each in beside]
         for i in range(self.rounds):
             self.tick(f"round {i + 1} of {self.rounds}: processes start")

@@ -10,6 +10,7 @@ import numpy as np
 from byhand import inputs
 from byhand.bench.work import PROMPT, Work
 from byhand.decoding import Decoding
+from byhand.engines import engine
 from byhand.engines.reference import precision
 from byhand.loading import load
 from byhand.model import Model
@@ -24,9 +25,8 @@ class Own:
     def __init__(self, work: Work) -> None:
         self.work, self.ids = work, work.ids
         self.model: Model = load(work.file)
-        in_int8 = work.engine == "cpu" and work.in_blocks
-        self.precision = precision("int8" if in_int8 else "float32")
-        self.engine: dict[str, Any] = {} if work.engine == "reference" else {"engine": work.engine}
+        dtype = "int8" if work.engine == "cpu" and work.in_blocks else "float32"
+        self.precision, self.engine = precision(dtype), engine(work.engine, dtype)
         self.facts: dict[str, Any] = {}
 
     def answer(self) -> Array:
@@ -42,7 +42,7 @@ class Own:
     def fresh(self) -> Decoding:
         """A decoding that has read nothing."""
         model = self.model
-        return Decoding(model.family, model.config, model.weights, self.precision, **self.engine)
+        return Decoding(model.family, model.config, model.weights, self.precision, engine=self.engine)
 
 
 class Decode(Own):
@@ -76,7 +76,7 @@ class Forward(Own):
     def answer(self) -> Array:
         model = self.model
         prepared = inputs.prepare(model.program, {"tokens": self.ids})
-        run = execute(model.program, model.weights, prepared, self.precision, self.keep, **self.engine)
+        run = execute(model.program, model.weights, prepared, self.precision, self.keep, engine=self.engine)
         self.facts["values kept"] = len(run.kept)
         return run.kept["logits"]
 

@@ -2,28 +2,69 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from math import prod
+from statistics import median
+from typing import Any, Protocol
+
+import numpy as np
+
+from byhand.bench.costs import stored_bytes
+from byhand.bench.own import Decode, Forward, Own
+from byhand.bench.work import Work
+from byhand.program import Step
+from byhand.weights import Weights
+
+RUNS = 7  # of which the median time counts
 
 
-class Group(Protocol):
-    """Steps that run as one. first, last: its calls; bytes: that it has to read and write; flops: its operations;
-    in_bytes: whether its products may round to int8; seconds: of the last run.
+class Fused(Protocol):
+    """A group of steps as the plan has it."""
+
+    @property
+    def steps(self) -> Sequence[Step]: ...
+
+    @property
+    def reads(self) -> Sequence[str]: ...
+
+    @property
+    def writes(self) -> Sequence[str]: ...
+
+
+class Planned(Protocol):
+    """A plan: its groups, the first and last call of each, the shapes of all values, and the clock of the last run."""
+
+    groups: Sequence[Fused]
+    ranges: Sequence[tuple[int, int]]
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def seconds(self) -> Sequence[float]: ...
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group in figures. name: the same for groups that are the same in every block; calls: of kernels; bytes: that it
+    has to read and write; flops: its operations; in_int8: whether its products may round what they read to int8.
     """
 
-    names: Sequence[str]
-    first: int
-    last: int
+    name: str
+    calls: int
     bytes: int
     flops: float
-    in_bytes: bool
     seconds: float
+    in_int8: bool = False
+
+    def allowed(self, limits: Mapping[str, float]) -> float:
+        """Seconds that the machine's limits allow: for its bytes or its operations, whichever takes longer."""
+        peak = limits[f"{'int8' if self.in_int8 else 'float32'} operations a second"]
+        return max(self.bytes / limits["bytes a second"], self.flops / peak)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One group beside what the machine would allow. count: how many groups like it there are, all of them added up."""
+    """Groups that are the same in every block, added up. allowed: seconds by the machine's limits."""
 
     name: str
     count: int
@@ -33,21 +74,15 @@ class Line:
     seconds: float
     allowed: float
 
-    @property
-    def share(self) -> float:
-        """How near it comes to the machine's limit."""
-        return self.allowed / self.seconds if self.seconds else 0.0
-
 
 def lines(groups: Sequence[Group], limits: Mapping[str, float]) -> list[Line]:
     """One line for all groups that are the same in every block, in the order in which they first come.
 
-    limits: of the machine, see `limits.measured`. A group may take as long as its bytes or its operations do, whichever
-    is more.
+    limits: of the machine, see `limits.measured`.
     """
     alike: dict[str, list[Group]] = {}
     for group in groups:
-        alike.setdefault(" + ".join(general(name) for name in group.names), []).append(group)
+        alike.setdefault(group.name, []).append(group)
     return [line(name, found, limits) for name, found in alike.items()]
 
 
@@ -55,22 +90,69 @@ def line(name: str, groups: Sequence[Group], limits: Mapping[str, float]) -> Lin
     return Line(
         name,
         len(groups),
-        sum(each.last - each.first for each in groups),
-        sum(each.bytes for each in groups),
-        sum(each.flops for each in groups),
-        sum(each.seconds for each in groups),
-        sum(allowed(each, limits) for each in groups),
+        calls=sum(each.calls for each in groups),
+        bytes=sum(each.bytes for each in groups),
+        flops=sum(each.flops for each in groups),
+        seconds=sum(each.seconds for each in groups),
+        allowed=sum(each.allowed(limits) for each in groups),
     )
 
 
-def allowed(group: Group, limits: Mapping[str, float]) -> float:
-    """Seconds that the machine's limits allow for a group."""
-    peak = limits[f"{'int8' if group.in_bytes else 'float32'} operations a second"]
-    return max(group.bytes / limits["bytes a second"], group.flops / peak)
-
-
 def general(name: str) -> str:
-    """An address with the number of its block left open."""
-    first, _, rest = name.partition(".")
-    number, _, inner = rest.partition(".")
-    return f"{first}.*.{inner}" if number.isdecimal() else name
+    """An address with the number of its block left open: "*.attn.q" of "blocks.3.attn.q"."""
+    return re.sub(r"^\w+\.\d+\.", "*.", name)
+
+
+def joined(addresses: Sequence[str]) -> str:
+    """The addresses of a group, what they share written once."""
+    first, *others = (general(each) for each in addresses)
+    shared = (first.rpartition(".")[0] + ".", "*.")
+    return " + ".join([first, *(each.removeprefix(shared[0]).removeprefix(shared[1]) for each in others)])
+
+
+# --- of a plan ------------------------------------------------------------------------------------------------------
+
+
+def groups_of(plan: Planned, weights: Weights, seconds: Sequence[float]) -> list[Group]:
+    """The groups of a plan in figures."""
+    return [
+        figures(group, last - first, plan.shapes, weights, each)
+        for group, (first, last), each in zip(plan.groups, plan.ranges, seconds, strict=True)
+    ]
+
+
+def figures(group: Fused, calls: int, shapes: Mapping[str, tuple[int, ...]], weights: Weights, seconds: float) -> Group:
+    sizes = {name: stored_bytes(weights, name) for name in group.reads if name in weights}
+    tables = {str(step.names["table"]) for step in group.steps if step.operator.name == "lookup"}
+    rows = {name: prod(shapes[group.writes[0]][:-1]) for name in tables}  # of a table, those that are looked up
+    read = sum(
+        size * rows[name] // weights_rows(weights, name) if name in rows else size for name, size in sizes.items()
+    )
+    inner = {name for step in group.steps[:-1] for name in step.writes.values()}
+    values = [name for name in (*group.reads, *group.writes) if name in shapes and name not in (*weights, *inner)]
+    flops = sum(step.operator.operations(step.sizes(shapes), "forward", step.absent) for step in group.steps)
+    in_int8 = any(size < prod(shapes[name]) * 2 for name, size in sizes.items())
+    name = joined([step.address for step in group.steps])
+    return Group(name, calls, read + sum(4 * prod(shapes[each]) for each in values), flops, seconds, in_int8)
+
+
+def weights_rows(weights: Weights, name: str) -> int:
+    return weights.sources[name].shape[0]
+
+
+def timed_plan(work: Work, reading: bool) -> tuple[Any, Own, list[float]]:
+    """The plan of one step of decoding, or of reading all tokens; whose it is, and the median seconds of its groups.
+
+    The processor's clock says how the time of a run is shared out; how long the run took is measured.
+    """
+    from byhand.engines.cpu.engine import prepared
+
+    own = (Forward if reading else Decode)(work)
+    own.run()  # makes the plan
+    plan = list(prepared(own.model.weights).plans.values())[-1]
+    shares, seconds = [], []
+    for _ in range(RUNS):
+        seconds.append(own.run() / (1 if reading else work.tokens))
+        ticks = np.array(plan.seconds())
+        shares.append(ticks / max(ticks.sum(), 1e-30))
+    return plan, own, list(np.median(shares, axis=0) * median(seconds))

@@ -71,8 +71,8 @@ class Row:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Row:
-        known = {name: data[name] for name in cls.__dataclass_fields__}
-        return cls(**known | {"work": Work(**data["work"])})
+        known = {name: data[name] for name in cls.__dataclass_fields__ if name != "work"}
+        return cls(Work(**data["work"]), **known)
 
 
 def written(value: float) -> str:
@@ -136,5 +136,3 @@ def table(rows: Sequence[Row]) -> list[str]:
             beside = [f"{name} {written(row.figure(name))}", f"{row.ratio(name):.2f}×"] if name else ["", ""]
             lines.append(f"| {' | '.join([*(first if i == 0 else ['', '', '']), *beside])} |")
     return lines
-
-

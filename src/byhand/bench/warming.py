@@ -10,7 +10,7 @@ from byhand.engines.cpu.kernel import KERNELS
 
 
 def warm() -> Iterator[tuple[str, int, int]]:
-    """Compile every kernel, or read it from the cache: its name before that, how many are done, and how many there are."""
+    """Compile every kernel, or read it from the cache. Before each: its name, how many are done, how many there are."""
     for i, (name, kernel) in enumerate(sorted(KERNELS.items())):
         yield name, i, len(KERNELS)
         _ = kernel.address

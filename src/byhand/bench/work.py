@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,18 +19,19 @@ PROMPT = 16  # tokens that are read before the clock of decoding starts
 class Work:
     """Some work: what, of which model in which kind of weights, and how much of it.
 
-    model: its name for people; config: its sizes; family: its family's name; file: a GGUF file with the weights; folder:
-    the same weights in float32 as transformers loads them, "" where nobody needs them; engine: what byhand computes
-    with. tokens: to decode, or in each of `batch` texts that are read; bytes: that a step of decoding has to read.
+    model: its name for people; kind: of its weights, a key of KINDS; tokens: to decode, or in each of `batch` texts
+    that are read; engine: what byhand computes with. Found out from these: family and config of the model; file, with
+    the weights as GGUF; folder, the same as transformers loads them, where anybody needs it; bytes, that a step of
+    decoding has to read.
     """
 
     what: str
     model: str
-    family: str
-    config: dict[str, Any]
     kind: str
     tokens: int
     batch: int = 1
+    family: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
     engine: str = "cpu"
     threads: int = 1
     file: str = ""

@@ -3,8 +3,8 @@
     python -m byhand.bench.worker NAME
 
 A line is a JSON object: {"do": "prepare", "work": {...}}, then {"do": "check", "path": "logits.npy"}, {"do": "run"} and
-{"do": "memory"} as often as wanted. Each contestant has a process because the threads of BLAS, OpenMP and llama.cpp go on
-spinning for a while after their work, and would take the cores from whoever comes next.
+{"do": "memory"} as often as wanted; {"do": "limits"} at any time. Each contestant has a process because the threads of
+BLAS, OpenMP and llama.cpp go on spinning for a while after their work, on cores that the next one needs.
 """
 
 from __future__ import annotations
@@ -62,7 +62,19 @@ def memory(contestant: Any, asked: dict[str, Any]) -> dict[str, Any]:
     return {"peak": peak()}
 
 
-DO: dict[str, Callable[[Any, dict[str, Any]], dict[str, Any]]] = {"check": check, "run": run, "memory": memory}
+def limits(contestant: Any, asked: dict[str, Any]) -> dict[str, Any]:
+    """What the machine can do."""
+    from byhand.bench.limits import measured
+
+    return {"limits": measured()}
+
+
+DO: dict[str, Callable[[Any, dict[str, Any]], dict[str, Any]]] = {
+    "check": check,
+    "run": run,
+    "memory": memory,
+    "limits": limits,
+}
 
 
 def peak() -> int:

@@ -15,6 +15,7 @@ from typer import Exit, Option, Typer, TyperException
 
 from byhand import __version__
 from byhand.cli import (
+    bench,
     compare,
     convert,
     explain,
@@ -38,7 +39,21 @@ WRONG_USE, STOPPED = 2, 130
 ENDINGS = [getattr(signals, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signals, name)]
 
 app = Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False, context_settings=HELP)
-for module in (tour, models, run, generate, trace, explain, pseudocode, compare, inspect, convert, tokenize, pull):
+for module in (
+    tour,
+    models,
+    run,
+    generate,
+    trace,
+    explain,
+    pseudocode,
+    compare,
+    inspect,
+    convert,
+    tokenize,
+    pull,
+    bench,
+):
     enter(app, module.__name__.rpartition(".")[2], module.command, module.EXAMPLES)
 
 

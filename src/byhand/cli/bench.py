@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -15,24 +15,27 @@ from typer import Argument, Exit, Option
 
 from byhand.bench import Failed, Measuring, Row, Work, results, suites
 from byhand.bench.entries import BYHAND
+from byhand.bench.material import described, made
+from byhand.bench.planned import Line, groups_of, lines, timed_plan
 from byhand.bench.work import KINDS
 from byhand.cli import show
 from byhand.cli.arguments import Output, positive
 from byhand.cli.waiting import waiting, writing
+from byhand.engines import ENGINES
 from byhand.errors import InputError
 from byhand.memory import size
-from byhand.model import ENGINES
 
 EXAMPLES = (
     "bench decode --quick",
     "bench forward --model gpt2-tiny --tokens 8",
     "bench decode prefill --model llama-1.1b --dtype q8,q4,bf16",
-    "bench targets --json bench.json",
+    "bench targets --out bench.json",
     "bench --table bench.json",
     "bench plan gpt2-124m",
     "bench warm",
 )
 WRONG = 1
+SUMS = ("calls", "bytes", "flops", "seconds", "allowed")
 WORDS = f"{', '.join(suites.USUAL)}; or targets, plan MODEL, warm."
 
 
@@ -48,9 +51,11 @@ class Asked(Output):
     repeat: Annotated[int | None, Option(metavar="N", help="Turns that everybody has.")] = None
     quick: Annotated[bool, Option("--quick", help="A smaller model, fewer turns.")] = False
     peers: Annotated[bool, Option("--peers/--no-peers", help="Other programs too, those installed.")] = True
-    engine: Annotated[str, Option(metavar="NAME", help="What computes byhand's part.")] = ENGINES[-1]
-    json: Annotated[str | None, Option("--json", metavar="FILE", help="Write the results too; - for here.")] = None  # type: ignore[assignment]
-    table: Annotated[str | None, Option(metavar="FILE", help="Only print such results as Markdown.")] = None
+    engine: Annotated[str, Option(metavar="NAME", help="What computes byhand's part.")] = ENGINES[0]
+    out: Annotated[str | None, Option(metavar="FILE", help="Write the results too, as JSON.")] = None
+    table: Annotated[str | None, Option(metavar="FILE", help="Only print results that were written, as Markdown.")] = (
+        None
+    )
 
 
 def command(asked: Asked) -> None:
@@ -68,15 +73,14 @@ def command(asked: Asked) -> None:
             return warm()
     works = wanted(asked)
     about = results.machine(works[0].threads, limits(works[0].threads))
-    to_stdout = asked.json == "-"
-    if not to_stdout:
+    if not asked.json:
         print_machine(about)
-    rows, wrong = measured(asked, works, quiet=to_stdout)
+    rows, wrong = measured(asked, works)
     document = {"machine": about, "rows": [row.to_dict() for row in rows], "wrong": wrong}
-    if to_stdout:
+    if asked.out is not None:
+        write(asked.out, document)
+    if asked.json:
         show.document(document)
-    elif asked.json is not None:
-        write(asked.json, document)
     if wrong:
         raise Exit(WRONG)
 
@@ -93,7 +97,7 @@ def wanted(asked: Asked) -> list[Work]:
     return suites.works(asked.words, given)
 
 
-def measured(asked: Asked, works: list[Work], quiet: bool) -> tuple[list[Row], list[str]]:
+def measured(asked: Asked, works: list[Work]) -> tuple[list[Row], list[str]]:
     """The rows, printed as they come, and what was wrong."""
     rows: list[Row] = []
     wrong: list[str] = []
@@ -105,9 +109,9 @@ def measured(asked: Asked, works: list[Work], quiet: bool) -> tuple[list[Row], l
                 rows.append(Measuring(rounds, asked.peers, tick, making).row(work))
         except Failed as error:
             wrong.append(f"{work}: {error}")
-            show.write(Text.assemble(("wrong", "bold red"), f" {wrong[-1]}")) if not quiet else None
+            show.write(Text.assemble(("wrong", "bold red"), f" {wrong[-1]}")) if not asked.json else None
         else:
-            print_row(rows[-1]) if not quiet else None
+            print_row(rows[-1]) if not asked.json else None
     return rows, wrong
 
 
@@ -173,13 +177,31 @@ def notes(row: Row) -> Iterator[str]:
 
 
 def plan(asked: Asked, rest: list[str]) -> None:
-    """Print what the cpu engine makes of a model."""
+    """Print what the cpu engine makes of a model: of a step of decoding, or with --tokens of reading so many."""
     if len(rest) != 1:
         raise InputError("say which model: byhand bench plan MODEL")
-    from byhand.bench.planned import lines, planned
-    from byhand.bench.plans import shown
+    reading = asked.tokens is not None
+    (work,) = wanted(
+        replace(asked, words=["forward" if reading else "decode"], model=rest[0], tokens=asked.tokens or 8)
+    )
+    work = made(described(replace(work, engine="cpu")), False, making)
+    machine = limits(work.threads)
+    found_plan, own, seconds = timed_plan(work, reading)
+    found = lines(groups_of(found_plan, own.model.weights, seconds), machine)
+    if asked.json:
+        return show.document({"work": work.to_dict(), "limits": machine, "groups": [asdict(each) for each in found]})
+    show.heading(f"{work.model} {work.kind}, {f'{work.tokens} tokens' if reading else 'one token'}")
+    columns = {"steps": "left", "": "right", "reads": "right", "MFLOP": "right", "µs": "right", "allowed": "right"}
+    total = Line("all", 1, *(sum(getattr(each, name) for each in found) for name in SUMS))
+    show.write(show.table(columns, [plan_row(each) for each in (*found, total)]))
+    can = [f"{machine['bytes a second'] / 1e9:.3g} GB/s", f"{machine['float32 operations a second'] / 1e9:.3g} GFLOP/s"]
+    show.write(show.wrapped(f"allowed: by the machine's {' and '.join(can)}, both measured just now", 0, "dim"))
 
-    raise NotImplementedError
+
+def plan_row(each: Line) -> list[str]:
+    times = f"{each.count}×" if each.count > 1 else ""
+    figures = (each.flops / 1e6, 1e6 * each.seconds, 1e6 * each.allowed)
+    return [each.name, times, size(each.bytes), *map(results.written, figures)]
 
 
 def warm() -> None:

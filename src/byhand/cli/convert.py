@@ -20,6 +20,7 @@ from byhand.cli.figures import scalar
 from byhand.cli.starting import given_text
 from byhand.cli.waiting import waiting, writing
 from byhand.compare.converted import Conversion, Effect, Weight, conversion
+from byhand.engines import engine
 from byhand.errors import ByhandError, InputError, one_line
 from byhand.memory import size
 from byhand.model import Model
@@ -63,6 +64,8 @@ def command(asked: Asked) -> None:
     each weight moved, and what the loss of a text was before and is now.
     """
     model = byhand.load(asked.model, seed=asked.seed)
+    if asked.engine is not None:
+        engine(asked.engine, "float32")  # refuses another name before anything is written
     ids = ids_of(model, asked)
     with writing(f"writing {asked.target}") as tick:
         path = model.save(asked.target, format=asked.format, dtype=asked.dtype, force=asked.force, progress=tick)

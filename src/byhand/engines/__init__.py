@@ -28,6 +28,9 @@ class Reference:
     def inner(self, steps: Sequence[Step], keep: Collection[str]) -> set[str]:
         return set()
 
+    def __reduce__(self) -> str:
+        return "REFERENCE"
+
 
 REFERENCE = Reference()
 
@@ -53,6 +56,6 @@ def engine(name: str | None, dtype: str) -> Engine:
 
 def fast() -> Engine:
     """The cpu engine; it imports the compiler."""
-    from byhand.engines.cpu import engine as found
+    from byhand.engines.cpu.engine import CPU
 
-    return found
+    return CPU

@@ -8,5 +8,8 @@ TOLERANCES: dict[tuple[str, str], float] = {
     ("reference", "float64"): 1e-10,  # against other implementations, in `make parity`
     ("reference", "float32"): 5e-5,
     ("cpu", "float32"): 5e-5,
-    ("cpu", "int8"): 5e-2,  # a product's inputs are rounded to 8 bits: half of 1/127 of the largest of 32, at every step
+    (
+        "cpu",
+        "int8",
+    ): 5e-2,  # a product's inputs are rounded to 8 bits: half of 1/127 of the largest of 32, at every step
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge import TransformerBridge  # type: ignore[import-not-found]
 
 from byhand.bench.peers.torches import Transformers
 from byhand.bench.work import Work

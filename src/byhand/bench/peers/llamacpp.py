@@ -7,7 +7,7 @@ import os
 from time import perf_counter
 from typing import Any
 
-import llama_cpp
+import llama_cpp  # type: ignore[import-not-found]
 import numpy as np
 
 from byhand.bench.work import PROMPT, Work

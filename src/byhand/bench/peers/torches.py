@@ -6,8 +6,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import torch
-import transformers
+import torch  # type: ignore[import-not-found]
+import transformers  # type: ignore[import-not-found]
 
 from byhand.bench.work import PROMPT, Work
 

@@ -82,10 +82,8 @@ def with_blocks(arrays: Mapping[str, Array], said: Fields, program: Program) -> 
         plan, array = blocks.Plan(kind, axes[address]), arrays[address]
         rows, columns = blocks.lying(program, address, plan.axes)
         if array.dtype != np.uint8 or array.shape != (rows, row_bytes(kind, columns)):
-            needed = f"uint8 [{rows}, {row_bytes(kind, columns)}]"
-            raise InputError(
-                f"{said.where}: {address} in {kind} is {needed}, but the file has {array.dtype}{array.shape}"
-            )
+            lies = f"{address} lies there as {array.dtype} {list(array.shape)}"
+            raise InputError(f"{said.where}: {lies}, but {kind} needs uint8 [{rows}, {row_bytes(kind, columns)}]")
         found[address] = blocks.whole(array, program, address, plan)
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,7 @@ def aligned(size: int) -> Array:
     return raw[start : start + size]
 
 
-def laid_out(
-    sizes: Mapping[str, int], born: Mapping[str, int], dies: Mapping[str, int]
-) -> tuple[dict[str, int], int]:
+def laid_out(sizes: Mapping[str, int], born: Mapping[str, int], dies: Mapping[str, int]) -> tuple[dict[str, int], int]:
     """A place (in bytes) for each value among those that are alive with it, and the size of the whole.
 
     sizes: bytes; born, dies: the first and last group that uses it.
@@ -47,35 +45,33 @@ def laid_out(
     return places, whole
 
 
-def in_a_row(addresses: Sequence[str], sizes: Mapping[str, int]) -> tuple[dict[str, int], int]:
-    """A place for each value, all of them at once."""
-    places, end = {}, 0
-    for address in addresses:
-        places[address] = end
-        end += rounded_up(sizes[address])
-    return places, end
-
-
 class Pool:
-    """Memory for the values that runs keep, used again when no array of an earlier run is left.
+    """Memory for the values that runs keep, used again when nobody holds an earlier run's value any more.
 
-    Fresh pages cost as much as computing what is written into them.
+    Fresh pages cost as much as computing what is written into them. Every value has memory of its own, so that holding
+    one holds no other. most: bytes that may lie here unused.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.free: list[Array] = []
+    def __init__(self, most: int) -> None:
+        self.most, self.unused = most, 0
+        self.free: dict[int, list[Array]] = {}
 
-    def lease(self) -> Array:
-        """Memory of the pool's size; it comes back when it and all views of it are gone."""
-        owner = self.free.pop() if self.free else aligned(self.size)
+    def lease(self, size: int) -> Array:
+        """So much memory; it comes back when it and all views of it are gone."""
+        waiting = self.free.get(size)
+        if waiting:
+            owner = waiting.pop()
+            self.unused -= size
+        else:
+            owner = aligned(size)
         lent = np.frombuffer(memoryview(owner), np.uint8)  # views of it refer to this array, not to the owner
         weakref.finalize(lent, self.back, owner)
         return lent
 
     def back(self, owner: Array) -> None:
-        if not self.free:
-            self.free.append(owner)
+        if self.unused + len(owner) <= self.most:
+            self.free.setdefault(len(owner), []).append(owner)
+            self.unused += len(owner)
 
 
 def cut(memory: Array, place: int, shape: Collection[int], dtype: Any) -> Array:

@@ -61,13 +61,15 @@ class Resident:
 @dataclass
 class Values:
     """The arrays of a plan by address. outer: those that lie outside the plan's own memory, and may lie elsewhere in
-    the next run; ends: for a mask, how many keys each query may see, and the mask if that does not say all.
+    the next run; ends: for a mask, how many keys each query may see, and the mask if that does not say all; mask: makes
+    one that was not given since it only follows its rule.
     """
 
     arrays: dict[str, Array]
     outer: frozenset[str]
     own: frozenset[str]
     ends: Callable[[str], tuple[Array, Array | None]]
+    mask: Callable[[str], Array]
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Builder:
 
     def array(self, address: str) -> Array:
         """The array of a value that is there: an input, or what an earlier group made."""
-        return self.values.arrays[address]
+        return self.values.arrays[address] if address in self.values.arrays else self.values.mask(address)
 
     def out(self, address: str) -> Array | None:
         """Where a value is to be written; None where nobody needs it."""
@@ -156,7 +158,9 @@ class Builder:
 
     def call(self, kernel: Kernel, *arguments: Any, meet: bool = True) -> None:
         """Add a call. meet: whether the next call needs all of what this one makes."""
-        plain = [each.view(np.uint8) if isinstance(each, np.ndarray) and each.dtype == bool else each for each in arguments]
+        plain = [
+            each.view(np.uint8) if isinstance(each, np.ndarray) and each.dtype == bool else each for each in arguments
+        ]
         job = Job(kernel, *plain)
         self.jobs.append(job)
         self.meets.append(meet)

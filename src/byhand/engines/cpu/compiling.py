@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache as once
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numba
 
@@ -32,13 +33,13 @@ class Compiled(Protocol):
 
 
 @contextmanager
-def cache() -> Iterator[None]:
-    """Let Numba keep what it compiles in byhand's own folder, apart for every version of the vocabulary.
+def cache(body: Callable[..., Any]) -> Iterator[None]:
+    """Let Numba keep what it compiles in byhand's own folder, apart for every version of all that is compiled into it.
 
-    Numba looks for changes in a kernel's own file only; the vocabulary is compiled into all of them.
+    Numba itself looks for changes in a function's own file only.
     """
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder())
+    numba.config.CACHE_DIR = str(folder() / version(Path(body.__code__.co_filename)))
     try:
         yield
     finally:
@@ -55,7 +56,7 @@ def folder() -> Path:
     base = os.environ.get(ENVIRONMENT) or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "byhand"
     )
-    path = Path(base) / f"kernels-{version()}"
+    path = Path(base) / "kernels"
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
@@ -69,11 +70,25 @@ def folder() -> Path:
 TEMPORARY: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends
 
 
-def version() -> str:
-    """Changes with the code that is compiled into every kernel, and with the compiler."""
+@once
+def version(file: Path) -> str:
+    """Changes with a kernel's file, the kernels' files it imports, the vocabulary and the compiler."""
     here = Path(__file__).parent
-    text = b"".join(each.read_bytes() for each in [here / "kernel.py", *sorted((here / "simd").glob("*.py"))])
+    files = {here / "kernel.py", *(here / "simd").glob("*.py")} | imported(file)
+    text = b"".join(each.read_bytes() for each in sorted(files))
     return hashlib.sha256(text + numba.__version__.encode()).hexdigest()[:12]
+
+
+def imported(file: Path) -> set[Path]:
+    """A file and all files beside it that it imports, directly or not."""
+    found, left = set[Path](), [file]
+    while left:
+        each = left.pop()
+        if each not in found:
+            found.add(each)
+            names = re.findall(r"^from [\w.]+\.(\w+) import", each.read_text(encoding="utf-8"), re.MULTILINE)
+            left += [beside for name in names if (beside := file.parent / f"{name}.py").is_file()]
+    return found
 
 
 def prepare(kernels: Sequence[Compiled]) -> None:

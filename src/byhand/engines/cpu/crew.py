@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from llvmlite import ir
@@ -81,60 +83,62 @@ read_byte = types.ExternalFunction("read", types.int64(types.int32, types.int64,
 write_bytes = types.ExternalFunction("write", types.int64(types.int32, types.int64, types.int64))
 
 
-def compiled(body):
-    return numba.njit(body, nogil=True, cache=True)
+def compiled(body: Any) -> Any:
+    with cache(body):
+        return numba.njit(body, nogil=True, cache=True)
 
 
-with cache():
+@compiled
+def meet(shared, size):
+    """Wait until all threads have come here."""
+    now = peek(shared + 8 * ROUND)
+    if arrive(shared + 8 * ARRIVED) == size - 1:
+        poke(shared + 8 * ARRIVED, 0)
+        poke(shared + 8 * ROUND, now + 1)
+        return
+    spins = 0
+    while peek(shared + 8 * ROUND) == now:
+        spins += 1
+        if spins < SPINS:
+            rest()
+        else:
+            yield_core()
 
-    @compiled
-    def meet(shared, size):
-        """Wait until all threads have come here."""
-        now = peek(shared + 8 * ROUND)
-        if arrive(shared + 8 * ARRIVED) == size - 1:
-            poke(shared + 8 * ARRIVED, 0)
-            poke(shared + 8 * ROUND, now + 1)
-            return
-        spins = 0
-        while peek(shared + 8 * ROUND) == now:
-            spins += 1
-            if spins < SPINS:
-                rest()
-            else:
-                yield_core()
 
-    @compiled
-    def perform(shared, size, me):
-        """Go through the calls that the shared words tell of."""
-        table, last = peek(shared + 8 * TABLE), peek(shared + 8 * LAST)
-        for c in range(peek(shared + 8 * FIRST), last):
-            row = table + 32 * c
-            invoke(peek(row + 8 * FUNCTION), peek(row + 8 * JOB), me)
-            if peek(row + 8 * MEET) or c + 1 == last:
-                meet(shared, size)
-                if me == 0:
-                    poke(row + 8 * TICKS, ticks())
+@compiled
+def perform(shared, size, me):
+    """Go through the calls that the shared words tell of."""
+    table, last = peek(shared + 8 * TABLE), peek(shared + 8 * LAST)
+    for c in range(peek(shared + 8 * FIRST), last):
+        row = table + 32 * c
+        invoke(peek(row + 8 * FUNCTION), peek(row + 8 * JOB), me)
+        if peek(row + 8 * MEET) or c + 1 == last:
+            meet(shared, size)
+            if me == 0:
+                poke(row + 8 * TICKS, ticks())
 
-    @compiled
-    def lead(state, table, first, last):
-        """Start the others, take part, and return when all calls are done."""
-        shared, size = state.ctypes.data, state[SIZE]
-        for c in range(first, last):
-            poke(table[c, JOB], 0)  # nothing of its work is taken yet
-        poke(shared + 8 * TABLE, table.ctypes.data)
-        poke(shared + 8 * FIRST, first)
-        poke(shared + 8 * LAST, last)
-        began = ticks()
-        done = 0
-        while done < size - 1:
-            done += max(0, write_bytes(state[WRITE], shared + 8 * BYTE, min(8, size - 1 - done)))
-        perform(shared, size, 0)
-        return began
 
-    @compiled
-    def serve(state, me):
-        """Take part in whatever the leader starts, for ever."""
-        shared, size, byte = state.ctypes.data, state[SIZE], np.zeros(1, np.int64)
-        while True:
-            if read_byte(state[READ], byte.ctypes.data, 1) == 1:
-                perform(shared, size, me)
+@compiled
+def lead(state, table, first, last):
+    """Start the others, take part, and return when all calls are done."""
+    shared, size = state.ctypes.data, state[SIZE]
+    for c in range(first, last):
+        poke(table[c, JOB], 0)  # nothing of its work is taken yet
+    poke(shared + 8 * TABLE, table.ctypes.data)
+    poke(shared + 8 * FIRST, first)
+    poke(shared + 8 * LAST, last)
+    began = ticks()
+    done = 0
+    while done < size - 1:
+        done += max(0, write_bytes(state[WRITE], shared + 8 * BYTE, min(8, size - 1 - done)))
+    perform(shared, size, 0)
+    return began
+
+
+@compiled
+def serve(state, me):
+    """Take part in whatever the leader starts, for ever."""
+    shared, size, byte = state.ctypes.data, state[SIZE], np.zeros(1, np.int64)
+    while True:
+        if read_byte(state[READ], byte.ctypes.data, 1) == 1:
+            perform(shared, size, me)

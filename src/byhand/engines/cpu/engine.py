@@ -33,19 +33,27 @@ class Prepared:
 
 PREPARED: dict[int, Prepared] = {}
 
-name = "cpu"
-precisions = ("float32", "int8")
+
+class Cpu:
+    """The engine as one that can be chosen."""
+
+    name = "cpu"
+    precisions = ("float32", "int8")
+
+    def forward(self, task: Task) -> dict[str, Array]:
+        """The values to keep by address. Raises ShapeError and NotANumber, naming the step."""
+        given = given_to(task)
+        return planned(task, given).run(task, given)
+
+    def inner(self, steps: Sequence[Step], keep: Collection[str]) -> set[str]:
+        """Addresses of the values that never lie in memory, when these are kept."""
+        return unseen(grouped(steps, ()), keep)
+
+    def __reduce__(self) -> str:
+        return "CPU"
 
 
-def forward(task: Task) -> dict[str, Array]:
-    """The values to keep by address. Raises ShapeError and NotANumber, naming the step."""
-    given = given_to(task)
-    return planned(task, given).run(task, given)
-
-
-def inner(steps: Sequence[Step], keep: Collection[str]) -> set[str]:
-    """Addresses of the values that never lie in memory, when these are kept."""
-    return unseen(grouped(steps, ()), keep)
+CPU = Cpu()
 
 
 def planned(task: Task, given: dict[str, Array | None]) -> Plan:
@@ -78,7 +86,8 @@ def key_of(task: Task, given: dict[str, Array | None]) -> tuple[Any, ...]:
     """What two tasks that can share a plan have in common. A plan holds its steps, so an id stays theirs."""
     inputs = task.program.inputs
     shapes = tuple(
-        (address, *forms(array, address in inputs and inputs[address].rule in MASKS)) for address, array in given.items()
+        (address, *forms(array, address in inputs and inputs[address].rule in MASKS))
+        for address, array in given.items()
     )
     steps = tuple(map(id, task.steps))
     return steps, shapes, frozenset(task.keep), task.edited, task.own, task.precision.name, team().size

@@ -49,7 +49,7 @@ class Kernel:
 
     @cached_property
     def compiled(self) -> Any:
-        with cache():
+        with cache(self.body):
             return numba.cfunc("void(intp, intp)", cache=True)(self.body)
 
     def make(self) -> bool:
@@ -98,7 +98,7 @@ class Job:
                 words[1 + MOST_AXES : MOST_AXES + max(1, argument.ndim)] = argument.strides[:-1]
                 contiguous = argument.ndim == 0 or argument.shape[-1] < 2 or argument.strides[-1] == argument.itemsize
                 assert contiguous, f"{kernel.name}: argument {place - 1} is not contiguous in its last axis"
-            elif isinstance(argument, float):
+            elif isinstance(argument, float | np.floating):
                 words.view(np.float64)[0] = argument
             elif argument is not None:
                 words[0] = argument

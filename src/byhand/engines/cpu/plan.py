@@ -6,12 +6,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from byhand.engines import reference
-from byhand.engines.cpu.buffers import Pool, aligned, cut, in_a_row, laid_out
+from byhand.engines.cpu.buffers import Pool, aligned, cut, laid_out
 from byhand.engines.cpu.builder import LOWERINGS, Builder, Resident, Values
 from byhand.engines.cpu.fusion import PRODUCTS, Group, grouped
 from byhand.engines.cpu.kernels.attention import lower_attention
@@ -38,6 +39,8 @@ class Part:
     last: int = 0
     work: float = 0.0
     changed: tuple[str, ...] = ()
+    began: int = 0  # the processor's clock at the start of the last run
+    seconds: float = 0.0
 
 
 class Plan:
@@ -53,7 +56,7 @@ class Plan:
         self.made_masks: dict[str, Array] = {}
         self.aliases = aliases(self.groups, task.own)
         self.lay_out(task)
-        values = Values(self.arrays, frozenset(self.outer), task.own, self.ends)
+        values = Values(self.arrays, frozenset(self.outer), task.own, self.ends, self.mask)
         self.builder = Builder(values, weights, team.size, task.precision.name == "int8")
         self.parts: list[Part] = [Part()]
         self.ranges: list[tuple[int, int]] = []
@@ -79,22 +82,23 @@ class Plan:
         sizes = {each: prod(self.shapes[each]) * np.dtype(types[each]).itemsize for each in needed}
         self.kept = [each for each in needed if each in task.keep]
         inner = {each: size for each, size in sizes.items() if each not in task.keep}
-        self.kept_places, kept_size = in_a_row(self.kept, sizes)
+        self.kept_sizes = {each: sizes[each] for each in self.kept}
         ends = {each: max(last.get(each, 0), born[each]) for each in inner}
         places, size = laid_out(inner, born, ends)
-        self.types, self.pool, self.work = types, Pool(kept_size), aligned(max(size, 1))
+        self.types, self.pool, self.work = types, Pool(sum(self.kept_sizes.values())), aligned(max(size, 1))
         self.arrays: dict[str, Array] = dict(self.given)
         for address, place in places.items():
             self.arrays[address] = cut(self.work, place, self.shapes[address], types[address])
-        self.first_kept = self.cut_kept(self.pool.lease())
+        self.first_kept = self.lease()
         self.arrays |= self.first_kept
         self.arrays |= {address: self.given[past] for address, past in self.aliases.items()}
         self.outer = {*self.given, *self.kept}
 
-    def cut_kept(self, memory: Array) -> dict[str, Array]:
+    def lease(self) -> dict[str, Array]:
+        """Memory for what one run keeps."""
         return {
-            address: cut(memory, place, self.shapes[address], self.types[address])
-            for address, place in self.kept_places.items()
+            address: self.pool.lease(size).view(self.types[address]).reshape(self.shapes[address])
+            for address, size in self.kept_sizes.items()
         }
 
     def whole(self, address: str) -> bool:
@@ -115,6 +119,12 @@ class Plan:
         full = None if mask in self.rules or contiguous(self.given[mask]) else self.given[mask]
         return self.masks[mask], full
 
+    def mask(self, address: str) -> Array:
+        """A mask that was not given, as an array: what each query may see up to its end."""
+        self.ends(address)
+        self.arrays[address] = self.made_masks[address] = np.zeros(self.shapes[address], bool)
+        return self.arrays[address]
+
     def set_ends(self) -> None:
         """Count how many keys each query may see."""
         for mask, ends_BT in self.masks.items():
@@ -122,6 +132,8 @@ class Plan:
                 np.add(self.given["positions"], 1, out=ends_BT)
             else:
                 ends_BT[:] = seen(self.given[mask])
+        for mask, allowed_BTS in self.made_masks.items():
+            np.less(np.arange(allowed_BTS.shape[-1]), self.masks[mask][:, :, None], out=allowed_BTS)
 
     # --- building -----------------------------------------------------------------------------------------------
 
@@ -171,7 +183,9 @@ class Plan:
                 for group in part.groups:
                     for step in group.steps:
                         task.progress(step)
-                self.team.run(self.calls, part.first, part.last)
+                start = perf_counter()
+                part.began = self.team.run(self.calls, part.first, part.last)
+                part.seconds = perf_counter() - start
                 if part.groups and part.groups[0].foreign:
                     self.compute(part.groups[0], task)
                 for address in part.changed:
@@ -188,7 +202,7 @@ class Plan:
             if array is not None and (new := prepared(array)) is not self.given[address]:
                 self.given[address] = self.arrays[address] = new
                 moved.add(address)
-        kept, self.first_kept = self.first_kept or self.cut_kept(self.pool.lease()), {}
+        kept, self.first_kept = self.first_kept or self.lease(), {}
         for address, array in kept.items():
             if array is not self.arrays[address]:
                 self.arrays[address] = array
@@ -208,9 +222,18 @@ class Plan:
                 self.arrays[address][...] = array
 
     def seconds(self) -> list[float]:
-        """How long each group took in the last run, by the processor's clock."""
-        ticks = self.calls.table[:, TICKS]
-        return [float(ticks[last - 1] - ticks[first - 1]) if first else 0.0 for first, last in self.ranges]
+        """How long each group took in the last run."""
+        ticks, found = self.calls.table[:, TICKS], []
+        starts = {part.first: part for part in self.parts if part.last > part.first}
+        before, rate = 0, 0.0
+        for first, last in self.ranges:
+            if first in starts and last > first:
+                part = starts[first]
+                before, rate = part.began, part.seconds / max(1, int(ticks[part.last - 1]) - part.began)
+            now = int(ticks[last - 1]) if last > first else before
+            found.append((now - before) * rate)
+            before = now
+        return found
 
 
 def lower_group(b: Builder, group: Group) -> None:
@@ -245,8 +268,10 @@ def prepared(array: Array) -> Array:
     if array.dtype == np.uint16:
         return array
     whole_rows = array.ndim == 0 or array.shape[-1] < 2 or array.strides[-1] == array.itemsize
-    return array if array.dtype == wanted and (array.flags.c_contiguous or (array.ndim == 4 and whole_rows)) else (
-        np.ascontiguousarray(array, wanted)
+    return (
+        array
+        if array.dtype == wanted and (array.flags.c_contiguous or (array.ndim == 4 and whole_rows))
+        else (np.ascontiguousarray(array, wanted))
     )
 
 

@@ -49,20 +49,20 @@ class Team:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.forget)
 
-    def run(self, calls: Calls, first: int = 0, last: int | None = None) -> None:
-        """Run the calls first … last-1 and return when all is done."""
+    def run(self, calls: Calls, first: int = 0, last: int | None = None) -> int:
+        """Run the calls first … last-1 and return when all is done; the processor's clock at the start."""
         last = len(calls) if last is None else last
         if first == last:
-            return
+            return 0
         with self.lock:
             if not COMPILED:
                 run_plain(calls.jobs[first:last])
-                return
+                return 0
             from byhand.engines.cpu import crew
 
             if not self.started:
                 self.start()
-            crew.lead(self.state, calls.table, first, last)
+            return crew.lead(self.state, calls.table, first, last)
 
     def start(self) -> None:
         """Start the other threads, so that an exception in between (Ctrl-C) leaves none that is half started."""

@@ -3,17 +3,19 @@
 The rows of a text and a key/value head are the queries that read it: row n is head n % R of them, at token n // R. Keys
 and values are brought into the form of products: keys transposed, in panels, and values as float32. Then either a
 thread takes a block of rows and carries it through scores, softmax and mix in its own cache (`attend`); or, where a few
-rows look at many keys, threads share the keys by chunks (`score_chunks`, `share_rows`, `mix_chunks`, `add_chunks`).
+rows look at many keys, threads share the keys by chunks: see attending_chunks.py.
 
 Both ways make the same bits: a score adds its K products in order; a softmax adds lane by lane; a mix adds the keys of
 a chunk in order, and then the chunks. A hidden key has weight 0 and so changes nothing, computed or left out.
 
-All kernels here read one list of arguments, whose places are named below.
+All kernels of both files read one list of arguments, whose places are named below.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numba
 import numpy as np
@@ -52,7 +54,7 @@ STRETCH, PANELS, VALUES, QUERIES, SCORES, SUMS = range(11, 17)
 TOKENS, GROUPS, SHARING, KEYS, NUMBERS, TEXTS, KEY_SHORT, VALUE_SHORT, SCALE = range(17, 26)
 
 
-def inlined(body):
+def inlined(body: Callable[..., Any]) -> Any:
     """As `exact`, and made a part of its caller: there the compiler sees that rows lie in one piece."""
     return numba.njit(body, error_model="numpy", forceinline=True)
 
@@ -61,83 +63,74 @@ def inlined(body):
 
 
 @exact
-def fetch(x_BSGK, short_BSGK, short, at, size, out_XSK, to):
-    """Copy size = (count, K) keys or values from at = (b, g, s) on to out_XSK[to]; zeros beyond, up to the chunk's end."""
+def fetch(x_BGSK, short_BGSK, short, at, size, out_XSK, to):
+    """Copy size = (count, K) keys or values from at = (b, g, s) on to out_XSK[to]."""
     (b, g, s), (count, K), (x, first) = at, size, to
     inside_K = K // LANES * LANES
     for i in range(count):
         for k in range(0, inside_K, LANES):
             if short:
-                store(out_XSK, (x, first + i, k), load_bf16(short_BSGK, (b, s + i, g, k)))
+                store(out_XSK, (x, first + i, k), load_bf16(short_BGSK, (b, g, s + i, k)))
             else:
-                store(out_XSK, (x, first + i, k), load(x_BSGK, (b, s + i, g, k)))
+                store(out_XSK, (x, first + i, k), load(x_BGSK, (b, g, s + i, k)))
         for k in range(inside_K, K):
-            out_XSK[x, first + i, k] = bf16(short_BSGK[b, s + i, g, k]) if short else x_BSGK[b, s + i, g, k]
-        for k in range(K, out_XSK.shape[2]):
-            out_XSK[x, first + i, k] = ZERO
-    for i in range(count, CHUNK):
-        for k in range(0, out_XSK.shape[2], LANES):
-            store(out_XSK, (x, first + i, k), zeros(float32))
-
-
-@exact
-def fetch_keys(job, me, bg, s, count):
-    """Bring `count` keys into the thread's stretch."""
-    G, K = whole(job, GROUPS), whole(job, NUMBERS)
-    key_BSGK, short_BSGK = array(job, KEY, float32, 4), array(job, SHORT_KEY, uint16, 4)
-    stretch_XSK, short = array(job, STRETCH, float32, 3), whole(job, KEY_SHORT) != 0
-    fetch(key_BSGK, short_BSGK, short, (bg // G, bg % G, s), (count, K), stretch_XSK, (me, 0))
+            out_XSK[x, first + i, k] = bf16(short_BGSK[b, g, s + i, k]) if short else x_BGSK[b, g, s + i, k]
 
 
 @exact
 def fetch_values(job, bg, s, count, out_XSK, to):
     """Bring `count` values to where `to` says."""
-    G, K = whole(job, GROUPS), whole(job, NUMBERS)
-    value_BSGK, short_BSGK = array(job, VALUE, float32, 4), array(job, SHORT_VALUE, uint16, 4)
-    short = whole(job, VALUE_SHORT) != 0
-    fetch(value_BSGK, short_BSGK, short, (bg // G, bg % G, s), (count, K), out_XSK, to)
+    G, K, short = whole(job, GROUPS), whole(job, NUMBERS), whole(job, VALUE_SHORT) != 0
+    value_BGSK, short_BGSK = array(job, VALUE, float32, 4), array(job, SHORT_VALUE, uint16, 4)
+    fetch(value_BGSK, short_BGSK, short, (bg // G, bg % G, s), (count, K), out_XSK, to)
 
 
 @exact
-def transpose(job, me, s, p):
-    """Make panel p of the keys s … s + WIDE - 1 of the thread's stretch."""
-    stretch_XSK, panel_PKW = array(job, STRETCH, float32, 3), array(job, PANELS, float32, 3)
-    for k in range(0, panel_PKW.shape[1], LANES):
+def make_panel(job, me, bg, s, end, p):
+    """Make panel p of the keys s … s + WIDE - 1. Those from `end` on may be anything: they are hidden afterwards."""
+    G, K, short = whole(job, GROUPS), whole(job, NUMBERS), whole(job, KEY_SHORT) != 0
+    b, g, panel_PKW = bg // G, bg % G, array(job, PANELS, float32, 3)
+    key_BGSK, short_BGSK = array(job, KEY, float32, 4), array(job, SHORT_KEY, uint16, 4)
+    stretch_XSK = array(job, STRETCH, float32, 3)
+    if not short and K % LANES == 0 and s + WIDE <= end:
+        transpose(key_BGSK[b], (g, s), panel_PKW, p, K)
+    else:
+        fetch(key_BGSK, short_BGSK, short, (b, g, s), (min(WIDE, end - s), K), stretch_XSK, (me, 0))
+        transpose(stretch_XSK, (me, 0), panel_PKW, p, K)
+
+
+@exact
+def transpose(key_XSK, at, panel_PKW, p, K):
+    """The keys from at = (x, s) on as panel p."""
+    x, s = at
+    for k in range(0, K, LANES):
         for c in range(COLS):
-            store(panel_PKW, (p, k, c * LANES), transposed(load(stretch_XSK, (me, s + c * LANES, k), LANES)))
+            store(panel_PKW, (p, k, c * LANES), transposed(load(key_XSK, (x, s + c * LANES, k), LANES)))
 
 
 @exact
 def fetch_queries(job, me, bg, first, rows):
     """Bring rows of queries to the thread's own, side by side."""
-    G, R, K = whole(job, GROUPS), whole(job, SHARING), whole(job, NUMBERS)
+    G, R = whole(job, GROUPS), whole(job, SHARING)
     query_BTHK, query_XNK = array(job, QUERY, float32, 4), array(job, QUERIES, float32, 3)
     for n in range(rows):
         t, h = (first + n) // R, bg % G * R + (first + n) % R
-        for k in range(K):
-            query_XNK[me, n, k] = query_BTHK[bg // G, t, h, k]
+        copy(query_BTHK[bg // G, t, h], query_XNK[me, n])
 
 
 # --- how far a row sees -----------------------------------------------------------------------------------------------
 
 
 @exact
-def end_of(job, bg, n):
-    """How many keys there are up to the last that row n may look at; 1 where there is none, to make a NaN of."""
-    S = whole(job, KEYS)
+def end_of_rows(job, bg, first, rows):
+    """How many keys there are up to the last that one of these rows may see; 1 if there is none, to make a NaN of."""
+    R, S = whole(job, SHARING), whole(job, KEYS)
     if not given(job, ENDS):
         return S
-    ends_BT = array(job, ENDS, int64, 2)
-    return min(S, max(1, ends_BT[bg // whole(job, GROUPS), n // whole(job, SHARING)]))
-
-
-@exact
-def end_of_rows(job, bg, first, rows):
-    """The largest of their ends."""
-    end = 1
-    for n in range(first, first + rows):
-        end = max(end, end_of(job, bg, n))
-    return end
+    ends_BT, b, end = array(job, ENDS, int64, 2), bg // whole(job, GROUPS), 1
+    for t in range(first // R, (first + rows - 1) // R + 1):
+        end = max(end, ends_BT[b, t])
+    return min(S, end)
 
 
 @exact
@@ -223,9 +216,12 @@ def fill(row_S, value):
         row_S[s] = value
 
 
-@inlined
+@exact
 def copy(row_S, out_S):
-    for s in range(len(row_S)):
+    inside = len(row_S) // LANES * LANES
+    for s in range(0, inside, LANES):
+        store(out_S, s, load(row_S, s))
+    for s in range(inside, len(row_S)):
         out_S[s] = row_S[s]
 
 
@@ -239,7 +235,7 @@ def hide(row_S, allowed_S):
 def share(job, bg, n, row_S, width):
     """Make weights of the scores of row n, of which `width` are there, and write what is asked for on the way."""
     G, R, S = whole(job, GROUPS), whole(job, SHARING), whole(job, KEYS)
-    b, h, t, end = bg // G, bg % G * R + n % R, n // R, end_of(job, bg, n)
+    b, h, t, end = bg // G, bg % G * R + n % R, n // R, end_of_rows(job, bg, n, 1)
     panels = (width + WIDE - 1) // WIDE * WIDE
     if given(job, SCORE):
         copy(row_S[:S], array(job, SCORE, float32, 4)[b, h, t])
@@ -268,12 +264,12 @@ def lay_out(job, me):
     unit = take(job, 1)
     while unit < BG * chunks:
         bg, s = unit // chunks, unit % chunks * CHUNK
-        count = min(CHUNK, computed(job, bg, 0, N) - s)
-        if count > 0 and given(job, QUERY):
-            fetch_keys(job, me, bg, s, count)
-            for p in range(CHUNK // WIDE):
-                transpose(job, me, p * WIDE, unit * (CHUNK // WIDE) + p)
-        if count > 0 and given(job, OUT):
+        if given(job, QUERY):
+            end = min(s + CHUNK, computed(job, bg, 0, N))
+            for w in range(s, end, WIDE):
+                make_panel(job, me, bg, w, end, (unit * CHUNK + w - s) // WIDE)
+        count = min(CHUNK, end_of_rows(job, bg, 0, N) - s)
+        if given(job, OUT) and count > 0:
             fetch_values(job, bg, s, count, array(job, VALUES, float32, 3), (bg, s))
         unit = take(job, 1)
 
@@ -331,7 +327,7 @@ def put(job, bg, n, sum_K):
 
 @kernel
 def attend(job, me):
-    """From queries to what the heads read; or only to scores where there is no `out`; or from weights, without queries."""
+    """From queries to what the heads read; or only to scores, without `out`; or from weights, without queries."""
     BG, N = whole(job, TEXTS) * whole(job, GROUPS), whole(job, TOKENS) * whole(job, SHARING)
     block = array(job, SCORES, float32, 3).shape[1]
     blocks = (N + block - 1) // block
@@ -344,74 +340,4 @@ def attend(job, me):
         finish_block(job, me, bg, first, rows)
         if given(job, OUT):
             mix_block(job, me, bg, first, rows)
-        unit = take(job, 1)
-
-
-# --- few rows and many keys: threads share the keys -------------------------------------------------------------------
-
-
-@kernel
-def score_chunks(job, me):
-    """The scores of all rows, by chunks of keys."""
-    BG, N = whole(job, TEXTS) * whole(job, GROUPS), whole(job, TOKENS) * whole(job, SHARING)
-    chunks = (whole(job, KEYS) + CHUNK - 1) // CHUNK
-    unit = take(job, 1)
-    while unit < BG * chunks:
-        bg, s = unit // chunks, unit % chunks * CHUNK
-        count = min(CHUNK, computed(job, bg, 0, N) - s)
-        if count > 0:
-            fetch_queries(job, me, bg, 0, N)
-            fetch_keys(job, me, bg, s, count)
-        for w in range(0, count, WIDE):
-            transpose(job, me, w, me)
-            for n in range(0, N, ROWS):
-                score(job, me, n, min(ROWS, N - n), me, (bg, n, s + w))
-        unit = take(job, 1)
-
-
-@kernel
-def share_rows(job, me):
-    """Weights of the scores, row by row."""
-    BG, N = whole(job, TEXTS) * whole(job, GROUPS), whole(job, TOKENS) * whole(job, SHARING)
-    score_XNS = array(job, SCORES, float32, 3)
-    unit = take(job, 1)
-    while unit < BG * N:
-        bg, n = unit // N, unit % N
-        share(job, bg, n, score_XNS[bg, n], computed(job, bg, 0, N))
-        unit = take(job, 1)
-
-
-@kernel
-def mix_chunks(job, me):
-    """The weighted sum of every chunk of values."""
-    BG, N = whole(job, TEXTS) * whole(job, GROUPS), whole(job, TOKENS) * whole(job, SHARING)
-    chunks = (whole(job, KEYS) + CHUNK - 1) // CHUNK
-    weight_XNS, stretch_XSK = array(job, SCORES, float32, 3), array(job, STRETCH, float32, 3)
-    sum_XNK = array(job, SUMS, float32, 3)
-    unit = take(job, 1)
-    while unit < BG * chunks:
-        bg, s = unit // chunks, unit % chunks * CHUNK
-        count = min(CHUNK, end_of_rows(job, bg, 0, N) - s)
-        if count > 0:
-            fetch_values(job, bg, s, count, stretch_XSK, (me, 0))
-            for w in range(0, sum_XNK.shape[2], WIDE):
-                for n in range(0, N, ROWS):
-                    size = count, min(ROWS, N - n), False
-                    mix(weight_XNS, (bg, n, s), stretch_XSK, (me, 0, w), size, sum_XNK, (unit, n, w))
-        unit = take(job, 1)
-
-
-@kernel
-def add_chunks(job, me):
-    """What every row reads: the sum over its chunks."""
-    BG, N = whole(job, TEXTS) * whole(job, GROUPS), whole(job, TOKENS) * whole(job, SHARING)
-    chunks, sum_XNK = (whole(job, KEYS) + CHUNK - 1) // CHUNK, array(job, SUMS, float32, 3)
-    unit = take(job, 1)
-    while unit < BG * N:
-        bg, n = unit // N, unit % N
-        first = bg * chunks
-        for x in range(first + 1, first + (end_of_rows(job, bg, 0, N) + CHUNK - 1) // CHUNK):
-            for k in range(0, sum_XNK.shape[2], LANES):
-                store(sum_XNK, (first, n, k), load(sum_XNK, (first, n, k)) + load(sum_XNK, (x, n, k)))
-        put(job, bg, n, sum_XNK[first, n])
         unit = take(job, 1)

@@ -17,16 +17,13 @@ from byhand.engines.cpu.kernels.attending import (
     HIDDEN,
     ROWS,
     WIDE,
-    add_chunks,
     attend,
     copy,
     fill,
     lay_out,
-    mix_chunks,
-    score_chunks,
-    share_rows,
     softmax,
 )
+from byhand.engines.cpu.kernels.attending_chunks import add_chunks, mix_chunks, score_chunks, share_rows
 from byhand.engines.cpu.simd import float32, int64, rounded_bf16, uint8, uint16
 from byhand.program import Step
 
@@ -76,19 +73,25 @@ def softmax_rows(job, me):
 
 @kernel
 def copy_cache(job, me):
-    """out_BSGK = past_BSGK, of floats (the first two) or of 16 bits (the others)."""
-    past_BSGK, out_BSGK = array(job, 0, float32, 4), array(job, 1, float32, 4)
-    past16_BSGK, out16_BSGK = array(job, 2, uint16, 4), array(job, 3, uint16, 4)
+    """out_BSGK = past_BSGK, of floats or of 16 bits."""
+    past_BSGK, past16_BSGK = array(job, 0, float32, 4), array(job, 1, uint16, 4)
+    out_BSGK, out16_BSGK = array(job, 2, float32, 4), array(job, 3, uint16, 4)
     B, S, G, _ = out_BSGK.shape if whole(job, 4) == 0 else out16_BSGK.shape
     row = take(job, 1)
     while row < B * S:
         b, s = row // S, row % S
         for g in range(G):
             if whole(job, 4):
-                copy(past16_BSGK[b, s, g], out16_BSGK[b, s, g])
+                copy_bits(past16_BSGK[b, s, g], out16_BSGK[b, s, g])
             else:
                 copy(past_BSGK[b, s, g], out_BSGK[b, s, g])
         row = take(job, 1)
+
+
+@exact
+def copy_bits(x_K, out_K):
+    for k in range(len(x_K)):
+        out_K[k] = x_K[k]
 
 
 @kernel
@@ -215,8 +218,16 @@ class Operands:
         short = [int(each is not None and each.dtype == np.uint16) for each in (self.key, self.value)]
         seen = [self.ends, self.allowed, self.score, self.masked, self.weight, self.out]
         memory = [scratch.get(name) for name in ("stretch", "panels", "values", "queries", "scores", "sums")]
-        values = [self.query, *pair(self.key), *pair(self.value), *seen]
-        return [*values, *memory, *self.sizes, *short, 1 / math.sqrt(self.sizes[4])]
+        return [
+            self.query,
+            *by_head(self.key),
+            *by_head(self.value),
+            *seen,
+            *memory,
+            *self.sizes,
+            *short,
+            1 / math.sqrt(self.sizes[4]),
+        ]
 
 
 def call_blocks(b: Builder, o: Operands) -> None:
@@ -281,6 +292,11 @@ def pair(array_BSGK: Array | None) -> tuple[Array, Array]:
     if array_BSGK is None:
         return NO_FLOATS, NO_SHORTS
     return (NO_FLOATS, array_BSGK) if array_BSGK.dtype == np.uint16 else (array_BSGK, NO_SHORTS)
+
+
+def by_head(array_BSGK: Array | None) -> tuple[Array, Array]:
+    """The same as [B, G, S, K], so that what a head reads are rows."""
+    return pair(None if array_BSGK is None else array_BSGK.transpose(0, 2, 1, 3))
 
 
 def up(n: int, step: int) -> int:

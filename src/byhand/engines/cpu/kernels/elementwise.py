@@ -53,6 +53,12 @@ def tanh(x):
     return simd.tanh(x)
 
 
+@exact
+def quotient(x, y):
+    """In a kernel itself a division would look for a zero first, as Python does, and not become vector code."""
+    return x / y
+
+
 # A loop goes from 0 to the length of a stretch, in the function that reads the job: only there does the compiler know
 # that no index is negative and that neighbours lie side by side, which is what it needs to make vector code.
 
@@ -116,9 +122,16 @@ def scaling(job, me):
         start = take(job, STRETCH)
 
 
+def made(b: Builder, step: Step) -> Array:
+    """Where the output of a step goes that makes nothing else: somebody wants it."""
+    out = b.out(step.address)
+    assert out is not None
+    return out
+
+
 def flat(b: Builder, step: Step, *names: str) -> list[Array]:
     """The inputs of these names and the main output, each as one long row."""
-    return [*(b.array(step.names[name]).reshape(-1) for name in names), b.out(step.address).reshape(-1)]
+    return [*(b.array(step.names[name]).reshape(-1) for name in names), made(b, step).reshape(-1)]
 
 
 @lowers(*ACTIVATIONS)

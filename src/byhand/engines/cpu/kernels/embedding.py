@@ -7,7 +7,7 @@ from numba import float32, float64, int64, uint8, uint16
 
 from byhand.engines.cpu.builder import Array, Builder, lowers
 from byhand.engines.cpu.kernel import array, exact, kernel, take
-from byhand.engines.cpu.kernels.elementwise import NAN
+from byhand.engines.cpu.kernels.elementwise import NAN, made, quotient
 from byhand.engines.cpu.kernels.norms import rows
 from byhand.engines.cpu.matrix import Matrix
 from byhand.engines.cpu.simd import bf16, cos, half, sin
@@ -128,7 +128,7 @@ def waves(job, me):
     n = take(job, 1)
     while n < len(position_N):
         for i in range(len(wavelength_I)):
-            angle = float64(position_N[n]) / wavelength_I[i]
+            angle = quotient(float64(position_N[n]), wavelength_I[i])
             out_ND[n, 2 * i] = sin(angle)
             out_ND[n, 2 * i + 1] = cos(angle)
         n = take(job, 1)
@@ -154,12 +154,12 @@ def rows_of(table: Matrix) -> Array:
 @lowers("lookup")
 def lower_lookup(b: Builder, step: Step) -> None:
     table = b.matrix(step.names["table"], table=True)
-    b.call(ROWS_OF[table.kind], b.array(step.names["id"]).reshape(-1), rows_of(table), rows(b.out(step.address)))
+    b.call(ROWS_OF[table.kind], b.array(step.names["id"]).reshape(-1), rows_of(table), rows(made(b, step)))
 
 
 @lowers("sinusoidal_positions")
 def lower_sinusoidal_positions(b: Builder, step: Step) -> None:
-    out_ND = rows(b.out(step.address))
+    out_ND = rows(made(b, step))
     D, base = out_ND.shape[1], step.attributes.get("base", step.operator.settings["base"])
     wavelength_I = base ** (2 * np.arange(D // 2) / D)
     b.call(waves, b.array(step.names["position"]).reshape(-1), wavelength_I, out_ND)
@@ -167,4 +167,4 @@ def lower_sinusoidal_positions(b: Builder, step: Step) -> None:
 
 @lowers("first_position")
 def lower_first_position(b: Builder, step: Step) -> None:
-    b.call(first_rows, b.array(step.names["x"]), rows(b.out(step.address)))
+    b.call(first_rows, b.array(step.names["x"]), rows(made(b, step)))

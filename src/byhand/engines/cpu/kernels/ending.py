@@ -27,6 +27,7 @@ from byhand.engines.cpu.kernels.elementwise import (
     silu,
     tanh,
 )
+from byhand.engines.cpu.simd import LANES, load, load_some, store, store_some
 
 Array = np.ndarray[Any, Any]
 
@@ -54,68 +55,87 @@ class Ending:
 @exact
 def finish(job, n0, n1, m0, m1):
     """Carry rows n0 … n1-1, columns m0 … m1-1 of the bare product in made_NM on to out_NM."""
-    for n in range(n0, n1):
-        if given(job, 0):
-            add_bias(job, n, m0, m1)
-        activate(job, n, m0, m1)
-        multiply(job, n, m0, m1)
-        add(job, n, m0, m1)
-
-
-# Each stage reads the job by itself: a loop becomes vector code only where the compiler sees that neighbours lie side
-# by side. It works in place, for if two arrays turn out to be one, the loop would go number by number.
-
-
-@exact
-def add_bias(job, n, m0, m1):
-    made_M, bias_M = array(job, 4, float32, 2)[n, m0:m1], array(job, 0, float32, 1)[m0:m1]
-    for m in range(len(made_M)):
-        made_M[m] = made_M[m] + bias_M[m]
+    made_NM, active_NM = array(job, 4, float32, 2), array(job, 5, float32, 2)
+    if given(job, 0):
+        add_bias(job, n0, n1, m0, m1)
+    if made_NM.ctypes.data != active_NM.ctypes.data:
+        for n in range(n0, n1):
+            for m in range(m0, m1, LANES):
+                put(active_NM, n, m, m1, get(made_NM, n, m, m1))
+    activate(job, n0, n1, m0, m1)
+    multiply(job, n0, n1, m0, m1)
+    add(job, n0, n1, m0, m1)
 
 
 @exact
-def activate(job, n, m0, m1):
-    made_M, active_M = array(job, 4, float32, 2)[n, m0:m1], array(job, 5, float32, 2)[n, m0:m1]
-    if made_M.ctypes.data != active_M.ctypes.data:
-        for m in range(len(made_M)):
-            active_M[m] = made_M[m]
-    code = whole(job, 1)
-    if code == GELU_TANH:
-        for m in range(len(active_M)):
-            active_M[m] = gelu_tanh(active_M[m])
-    elif code == GELU_ERF:
-        for m in range(len(active_M)):
-            active_M[m] = gelu_erf(active_M[m])
-    elif code == RELU:
-        for m in range(len(active_M)):
-            active_M[m] = relu(active_M[m])
-    elif code == SILU:
-        for m in range(len(active_M)):
-            active_M[m] = silu(active_M[m])
-    elif code == TANH:
-        for m in range(len(active_M)):
-            active_M[m] = tanh(active_M[m])
+def get(array_NM, n, m, m1):
+    """LANES numbers, or those before m1."""
+    return load(array_NM, (n, m)) if m + LANES <= m1 else load_some(array_NM, (n, m), m1 - m)
 
 
 @exact
-def multiply(job, n, m0, m1):
-    active_M, scaled_M = array(job, 5, float32, 2)[n, m0:m1], array(job, 6, float32, 2)[n, m0:m1]
-    if active_M.ctypes.data != scaled_M.ctypes.data:
-        for m in range(len(active_M)):
-            scaled_M[m] = active_M[m]
+def put(array_NM, n, m, m1, numbers):
+    if m + LANES <= m1:
+        store(array_NM, (n, m), numbers)
+    else:
+        store_some(array_NM, (n, m), numbers, 1, m1 - m)
+
+
+@exact
+def add_bias(job, n0, n1, m0, m1):
+    made_NM, bias_M = array(job, 4, float32, 2), array(job, 0, float32, 1)
+    for m in range(m0, m1, LANES):
+        bias = load(bias_M, m) if m + LANES <= m1 else load_some(bias_M, m, m1 - m)
+        for n in range(n0, n1):
+            put(made_NM, n, m, m1, get(made_NM, n, m, m1) + bias)
+
+
+@exact
+def activate(job, n0, n1, m0, m1):
+    """In place. Every activation has a loop from 0 to a length, for then the compiler makes vector code of it."""
+    code, active_NM = whole(job, 1), array(job, 5, float32, 2)
+    for n in range(n0, n1 if code else n0):
+        active_M = active_NM[n, m0:m1]
+        if code == GELU_TANH:
+            for m in range(len(active_M)):
+                active_M[m] = gelu_tanh(active_M[m])
+        elif code == GELU_ERF:
+            for m in range(len(active_M)):
+                active_M[m] = gelu_erf(active_M[m])
+        elif code == RELU:
+            for m in range(len(active_M)):
+                active_M[m] = relu(active_M[m])
+        elif code == SILU:
+            for m in range(len(active_M)):
+                active_M[m] = silu(active_M[m])
+        elif code == TANH:
+            for m in range(len(active_M)):
+                active_M[m] = tanh(active_M[m])
+
+
+@exact
+def multiply(job, n0, n1, m0, m1):
+    active_NM, scaled_NM = array(job, 5, float32, 2), array(job, 6, float32, 2)
     if given(job, 2):
-        factor_M = array(job, 2, float32, 2)[n, m0:m1]
-        for m in range(len(scaled_M)):
-            scaled_M[m] = scaled_M[m] * factor_M[m]
+        factor_NM = array(job, 2, float32, 2)
+        for n in range(n0, n1):
+            for m in range(m0, m1, LANES):
+                put(scaled_NM, n, m, m1, get(active_NM, n, m, m1) * get(factor_NM, n, m, m1))
+    elif active_NM.ctypes.data != scaled_NM.ctypes.data:
+        for n in range(n0, n1):
+            for m in range(m0, m1, LANES):
+                put(scaled_NM, n, m, m1, get(active_NM, n, m, m1))
 
 
 @exact
-def add(job, n, m0, m1):
-    scaled_M, out_M = array(job, 6, float32, 2)[n, m0:m1], array(job, 7, float32, 2)[n, m0:m1]
-    if scaled_M.ctypes.data != out_M.ctypes.data:
-        for m in range(len(scaled_M)):
-            out_M[m] = scaled_M[m]
+def add(job, n0, n1, m0, m1):
+    scaled_NM, out_NM = array(job, 6, float32, 2), array(job, 7, float32, 2)
     if given(job, 3):
-        addend_M = array(job, 3, float32, 2)[n, m0:m1]
-        for m in range(len(out_M)):
-            out_M[m] = out_M[m] + addend_M[m]
+        addend_NM = array(job, 3, float32, 2)
+        for n in range(n0, n1):
+            for m in range(m0, m1, LANES):
+                put(out_NM, n, m, m1, get(scaled_NM, n, m, m1) + get(addend_NM, n, m, m1))
+    elif scaled_NM.ctypes.data != out_NM.ctypes.data:
+        for n in range(n0, n1):
+            for m in range(m0, m1, LANES):
+                put(out_NM, n, m, m1, get(scaled_NM, n, m, m1))

@@ -11,7 +11,7 @@ from numba import float32, float64, int32, int64
 
 from byhand.engines.cpu.builder import Array, Builder, lowers
 from byhand.engines.cpu.kernel import array, exact, function, kernel, take, whole
-from byhand.engines.cpu.kernels.elementwise import NAN, STRETCH, ZERO
+from byhand.engines.cpu.kernels.elementwise import NAN, STRETCH, ZERO, made, quotient
 from byhand.engines.cpu.kernels.norms import rows, rows_at_once, wanted
 from byhand.engines.cpu.simd import bits_of, exp, float_of, log
 from byhand.program import Step
@@ -77,8 +77,8 @@ def sum_of(sum_NP, n):
     return float32(total)
 
 
-# What writes does not add up, and what adds up does not write: a loop that does both is compiled twice, for memory that
-# overlaps and for memory that does not, and the two add in different orders.
+# What writes does not add up, and what adds up does not write: a loop that does both is compiled twice, for arrays
+# that overlap and for others, and the two add in different orders.
 
 
 @function
@@ -108,11 +108,8 @@ def raising(job, me):
     while start < N * P:
         for piece in range(start, min(start + each, N * P)):
             n, p, first, count = stretch_of(piece, P, x_NV.shape[1])
-            x_V, raised_V, peak = (
-                x_NV[n, first : first + count],
-                raised_NV[n, first : first + count],
-                peak_of(peak_NP, n),
-            )
+            x_V, raised_V = x_NV[n, first : first + count], raised_NV[n, first : first + count]
+            peak = peak_of(peak_NP, n)
             for v in range(len(x_V)):
                 raised_V[v] = exp(x_V[v] - peak)
             sum_NP[n, p] = raised_total(job, n, first, count)
@@ -129,11 +126,6 @@ def summing(job, me):
             n, p, first, count = stretch_of(piece, P, x_NV.shape[1])
             sum_NP[n, p] = raised_sum(job, n, first, count, peak_of(peak_NP, n))
         start = take(job, each)
-
-
-@exact
-def quotient(x, y):
-    return x / y
 
 
 @kernel
@@ -189,7 +181,7 @@ def find_peaks(b: Builder, x_NV: Array) -> tuple[Array, int]:
 
 @lowers("probabilities")
 def lower_probabilities(b: Builder, step: Step) -> None:
-    x_NV, out_NV = rows(b.array(step.names["logits"])), rows(b.out(step.address))
+    x_NV, out_NV = rows(b.array(step.names["logits"])), rows(made(b, step))
     peak_NP, each = find_peaks(b, x_NV)
     sum_NP = b.scratch("sums", peak_NP.shape, np.float32)
     b.call(raising, x_NV, peak_NP, sum_NP, out_NV, each)
@@ -209,4 +201,4 @@ def lower_cross_entropy(b: Builder, step: Step) -> None:
 @lowers("mean_loss")
 def lower_mean_loss(b: Builder, step: Step) -> None:
     loss_N, target_N = b.array(step.names["loss"]).reshape(-1), b.array(step.names["target"]).reshape(-1)
-    b.call(averaging, loss_N, target_N, b.out(step.address).reshape(-1))
+    b.call(averaging, loss_N, target_N, made(b, step).reshape(-1))

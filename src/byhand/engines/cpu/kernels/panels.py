@@ -1,9 +1,9 @@
 """Products with many rows: x_NK times a weight, as float32.
 
-A thread takes WIDTH outputs and a block of rows at a time. Of the weight it copies DEPTH x WIDTH numbers into a panel of
-its own, widened to float32 and with the outputs side by side, small enough to stay in the cache next to its core. Then
-it multiplies the panel by ROWS rows of x after each other, a tile of the product that stays in registers throughout, and
-meanwhile asks the memory for what the next panel is made of. Nothing else is copied: rows of x are read where they are.
+A thread takes WIDTH outputs and a block of rows at a time. Of the weight it copies DEPTH x WIDTH numbers into a panel
+of its own, widened to float32 and with the outputs side by side, small enough to stay in the cache next to its core.
+Then it multiplies the panel by ROWS rows of x after each other, a tile of the product that stays in registers, and
+meanwhile asks the memory for what the next panel is made of. Rows of x are read where they are, without a copy.
 
 Every number is the sum over k in steps of DEPTH, each added up from its first k to its last, whatever stands beside it.
 Source of the scheme: Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication".
@@ -16,7 +16,7 @@ from numba import float32, uint16
 from byhand.engines.cpu.kernel import array, function, kernel, take, whole
 from byhand.engines.cpu.kernels.ending import finish
 from byhand.engines.cpu.kernels.prefetching import LINE, prefetch
-from byhand.engines.cpu.kernels.widening import BF16, DEPTH, F16, F32, ITEMSIZE, Q4_0, Q8_0, number, widen
+from byhand.engines.cpu.kernels.widening import BF16, BLOCK, BLOCK_BYTES, DEPTH, F16, F32, ITEMSIZE, number, widen
 from byhand.engines.cpu.simd import LANES, fma, load, load_bf16, load_f16, repeat, store, transposed, zeros
 
 ROWS, COLS = (8, 3) if LANES == 16 else (6, 2)  # vectors of a tile, as many as there are registers for
@@ -82,7 +82,7 @@ def turn(job, me, m, c, k0, k1):
     """From rows that make one output each: LANES of them from row m on, to column c of the panel."""
     kind, panel_IKC, wide_IRK = whole(job, 10), array(job, 13, float32, 3), array(job, 11, float32, 3)
     rows = min(LANES, array(job, 4, float32, 2).shape[1] - m)
-    if rows < LANES or (k1 - k0) % LANES or kind == Q8_0 or kind == Q4_0:
+    if rows < LANES or (k1 - k0) % LANES or kind > BF16:
         for r in range(rows):
             widen(job, me, r, m + r, k0, k1)
         for k in range(0, k1 - k0, LANES):
@@ -134,10 +134,8 @@ def patch(job, m, k):
     m1, k1 = min(m + WIDTH, M), min(k + DEPTH, K)
     if not whole(job, 12):
         return k, k1 if m < M else k, m * ITEMSIZE[kind], m1 * ITEMSIZE[kind]
-    if kind == Q8_0:
-        return m, m1, k // 32 * 34, k1 // 32 * 34
-    if kind == Q4_0:
-        return m, m1, k // 32 * 18, k1 // 32 * 18
+    if kind > BF16:
+        return m, m1, k // BLOCK * BLOCK_BYTES[kind], k1 // BLOCK * BLOCK_BYTES[kind]
     return m, m1, k * ITEMSIZE[kind], k1 * ITEMSIZE[kind]
 
 

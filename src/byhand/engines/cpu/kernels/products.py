@@ -12,6 +12,7 @@ from byhand.engines.cpu.kernels.elementwise import ACTIVATIONS
 from byhand.engines.cpu.kernels.ending import Ending
 from byhand.engines.cpu.kernels.integer import lower_int8
 from byhand.engines.cpu.kernels.panels import ROWS, WIDTH, product_by_panels
+from byhand.engines.cpu.kernels.rows import STRIP, product_of_columns, product_of_rows
 from byhand.engines.cpu.kernels.widening import DEPTH, KINDS
 from byhand.engines.cpu.matrix import Matrix
 from byhand.engines.cpu.simd import LANES
@@ -21,6 +22,7 @@ Array = np.ndarray[Any, Any]
 
 FEW = 8  # rows from which on a product is bound by arithmetic, not by reading the weight
 BLOCK = 256  # rows that go through all panels' steps together: what is read of x stays in the second cache
+STRETCH = 6144  # bytes of a row of the weight that a thread reads at most before it goes on to the next row
 PIECES = 4  # for every thread, at least, that the work is cut into
 
 
@@ -73,9 +75,24 @@ def ending_of(b: Builder, steps: Sequence[Step], outs: int) -> Ending:
 def lower_floats(b: Builder, matrix: Matrix, x_NK: Array, ending: Ending) -> None:
     """The calls that multiply by the numbers of a weight as float32."""
     rows = max(ROWS, LANES)
-    own = (x_NK, matrix.array, KINDS.index(matrix.kind), b.scratch("widened", (b.threads, rows, DEPTH), np.float32))
-    panels = b.scratch("panels", (b.threads, DEPTH + ROWS, WIDTH), np.float32)
-    b.call(product_by_panels, *ending.arguments, *own, matrix.outs_first, panels, block_of(b, len(x_NK), matrix.outs))
+    wide = b.scratch("widened", (b.threads, rows, DEPTH), np.float32)
+    common = (*ending.arguments, x_NK, matrix.array, KINDS.index(matrix.kind), wide)
+    if len(x_NK) >= FEW:
+        panels = b.scratch("panels", (b.threads, DEPTH + ROWS, WIDTH), np.float32)
+        b.call(product_by_panels, *common, matrix.outs_first, panels, block_of(b, len(x_NK), matrix.outs))
+    elif matrix.outs_first:
+        lanes = 2 if len(x_NK) == 2 else -(-len(x_NK) // 4) * 4
+        b.call(
+            product_of_rows, *common, b.scratch("lanes", (b.threads, matrix.ins // LANES, lanes * LANES), np.float32)
+        )
+    else:
+        b.call(product_of_columns, *common, slab_of(b, matrix))
+
+
+def slab_of(b: Builder, matrix: Matrix) -> int:
+    """How many outputs a thread takes at a time where rows of the weight hold a term of each."""
+    share, most = -(-matrix.outs // b.threads), STRETCH // matrix.array.itemsize
+    return -(-min(share, most) // STRIP) * STRIP
 
 
 def block_of(b: Builder, rows: int, outs: int) -> int:

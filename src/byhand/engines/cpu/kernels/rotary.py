@@ -7,6 +7,7 @@ from numba import float32, float64, int64
 
 from byhand.engines.cpu.builder import Builder, lowers
 from byhand.engines.cpu.kernel import Kernel, array, kernel, take, whole
+from byhand.engines.cpu.kernels.elementwise import made
 from byhand.engines.cpu.kernels.norms import rows, rows_at_once
 from byhand.engines.cpu.simd import cos, sin
 from byhand.program import Step
@@ -73,7 +74,7 @@ def turned_halves(job, me):
 def lower_rotary_angles(b: Builder, step: Step) -> None:
     """The operator itself says how far a pair turns in one position."""
     frequency_J = step.operator.forward(np.ones((1, 1)), **step.attributes)[0, 0]
-    position_N, out_NJ = b.array(step.names["position"]).reshape(-1), rows(b.out(step.address))
+    position_N, out_NJ = b.array(step.names["position"]).reshape(-1), rows(made(b, step))
     b.call(angles, position_N, frequency_J, out_NJ, rows_at_once(out_NJ.shape[1]))
 
 
@@ -85,7 +86,7 @@ def lower_turn(b: Builder, step: Step, turned: Kernel) -> None:
     if not b.holds("turns", step.names["angle"]):
         b.call(turns, angle_NJ, turn_N2J, rows_at_once(J))
     shape = N, *x_BTHK.shape[2:]
-    out_NHK = b.out(step.address).reshape(shape)
+    out_NHK = made(b, step).reshape(shape)
     b.call(turned, x_BTHK.reshape(shape), turn_N2J, out_NHK, rows_at_once(shape[1] * shape[2]))
 
 

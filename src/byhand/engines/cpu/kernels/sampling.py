@@ -11,17 +11,8 @@ from numba import float32, float64, int32, int64, uint8
 
 from byhand.engines.cpu.builder import Builder, lowers
 from byhand.engines.cpu.kernel import array, exact, function, kernel, real, take, whole
-from byhand.engines.cpu.kernels.elementwise import STRETCH, ZERO, flat
-from byhand.engines.cpu.kernels.loss import (
-    HIGHEST,
-    LOWEST,
-    find_peaks,
-    key_of,
-    number_of,
-    peak_of,
-    quotient,
-    stretch_of,
-)
+from byhand.engines.cpu.kernels.elementwise import STRETCH, ZERO, flat, made, quotient
+from byhand.engines.cpu.kernels.loss import HIGHEST, LOWEST, find_peaks, key_of, number_of, peak_of, stretch_of
 from byhand.engines.cpu.kernels.norms import rows
 from byhand.engines.cpu.simd import exp
 from byhand.program import Step
@@ -238,21 +229,21 @@ def lower_repetition_penalty(b: Builder, step: Step) -> None:
 
 @lowers("min_p")
 def lower_min_p(b: Builder, step: Step) -> None:
-    x_NV, out_NV = rows(b.array(step.names["logits"])), rows(b.out(step.address))
+    x_NV, out_NV = rows(b.array(step.names["logits"])), rows(made(b, step))
     peak_NP, each = find_peaks(b, x_NV)
     b.call(keeping_likely, x_NV, peak_NP, out_NV, float(step.attributes["share"]), each)
 
 
 @lowers("top_k")
 def lower_top_k(b: Builder, step: Step) -> None:
-    x_NV, out_NV = rows(b.array(step.names["logits"])), rows(b.out(step.address))
+    x_NV, out_NV = rows(b.array(step.names["logits"])), rows(made(b, step))
     key_MV = b.scratch("keys", (b.threads, x_NV.shape[1]), np.int32)
     b.call(keeping_most, x_NV, out_NV, key_MV, step.attributes["most"])
 
 
 @lowers("top_p")
 def lower_top_p(b: Builder, step: Step) -> None:
-    x_NV, out_NV = rows(b.array(step.names["logits"])), rows(b.out(step.address))
+    x_NV, out_NV = rows(b.array(step.names["logits"])), rows(made(b, step))
     own = b.threads, x_NV.shape[1]
     key_MV, share_MV = b.scratch("keys", own, np.int32), b.scratch("shares", own, np.float32)
     b.call(keeping_mass, x_NV, out_NV, key_MV, share_MV, float(step.attributes["mass"]))
@@ -260,17 +251,17 @@ def lower_top_p(b: Builder, step: Step) -> None:
 
 @lowers("running_sum")
 def lower_running_sum(b: Builder, step: Step) -> None:
-    b.call(running_sums, rows(b.array(step.names["probs"])), rows(b.out(step.address)))
+    b.call(running_sums, rows(b.array(step.names["probs"])), rows(made(b, step)))
 
 
 @lowers("draw")
 def lower_draw(b: Builder, step: Step) -> None:
     running_NV, uniform_N = rows(b.array(step.names["running"])), b.array(step.names["uniform"]).reshape(-1)
-    b.call(drawing, running_NV, uniform_N, b.out(step.address).reshape(-1))
+    b.call(drawing, running_NV, uniform_N, made(b, step).reshape(-1))
 
 
 @lowers("argmax")
 def lower_argmax(b: Builder, step: Step) -> None:
     x_NV = rows(b.array(step.names["logits"]))
     peak_NP, _ = find_peaks(b, x_NV)
-    b.call(choosing_best, x_NV, peak_NP, b.out(step.address).reshape(-1))
+    b.call(choosing_best, x_NV, peak_NP, made(b, step).reshape(-1))

@@ -1,4 +1,4 @@
-"""Tiles from rows of blocks: 32 numbers that share a scale, as GGUF has them, several blocks side by side in a register.
+"""Tiles from rows of blocks: 32 numbers that share a scale, as GGUF has them, with several blocks in one register.
 
 A register takes 16 bytes of each of GROUPS neighbouring blocks, so four lanes of 32 bits belong to one block.
 
@@ -6,8 +6,9 @@ A register takes 16 bytes of each of GROUPS neighbouring blocks, so four lanes o
     load_scales(a, (m, at), apart, high, wide, rows)   the float16 at the same places, as float32, each in four lanes
     as_bytes(t)                                        the bytes of int32 lanes
     as_lanes(t)                                        the other way round
-    store_fours(a, (r, c), t, keep, apart, wide)       of every four rows of t the first `keep`, `apart` rows further each time
-    store_totals(a, (n, m), t, high)                   the sum of each of the first `high` rows of t, in column m from row n
+    store_fours(a, (r, c), t, keep, apart, wide)       the first `keep` of every four rows of t, each four `apart` on
+    store_nearest(a, index, t)                         the nearest int8 of each lane of a single vector of float32
+    store_totals(a, (n, m), t, high, wide)             the sum of each vector of t; rows of t go across, its cols down
 
 Only the first `high` rows and `wide` blocks are there; the others repeat the first. `a` holds bytes.
 """
@@ -20,9 +21,30 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from byhand.engines.cpu.simd.compiled import BYTES, LANES, Tile, addresses, pack, read, size, unpack, vector
+from byhand.engines.cpu.simd.compiled import (
+    BYTES,
+    LANES,
+    Tile,
+    addresses,
+    call,
+    pack,
+    read,
+    size,
+    unpack,
+    vector,
+    widened_f16,
+)
 
-__all__ = ["GROUPS", "as_bytes", "as_lanes", "load_blocks", "load_scales", "store_fours", "store_totals"]
+__all__ = [
+    "GROUPS",
+    "as_bytes",
+    "as_lanes",
+    "load_blocks",
+    "load_scales",
+    "store_fours",
+    "store_nearest",
+    "store_totals",
+]
 
 GROUPS = LANES // 4
 WORD = ir.IntType(64)
@@ -91,7 +113,7 @@ def widened(builder, begin, apart, wide):
         for g, bits in enumerate(each(builder, begin, apart, wide, ir.IntType(16))):
             low = builder.insert_element(low, bits, ir.IntType(32)(g))
         halves = builder.shuffle_vector(low, low, numbers(lane // 4 for lane in range(LANES)))
-    return builder.fpext(builder.bitcast(halves, ir.VectorType(ir.HalfType(), LANES)), vector(float32))
+    return widened_f16(builder, halves)
 
 
 def numbers(which):
@@ -126,7 +148,8 @@ def store_fours(context, array, index, tile, keep, apart, wide):
         many = context.cast(builder, args[5], sig.args[5], types.int64)
         vectors = unpack(builder, tile, args[2], tile.rows, 1)
         made = context.make_array(array)(context, builder, args[0])
-        row, column = cgutils.unpack_tuple(builder, context.cast(builder, args[1], index, types.UniTuple(types.intp, 2)))
+        start = context.cast(builder, args[1], index, types.UniTuple(types.intp, 2))
+        row, column = cgutils.unpack_tuple(builder, start)
         for g in range(tile.rows // 4):
             with builder.if_then(builder.icmp_signed(">", many, WORD(g))):
                 for i in range(keep.literal_value):
@@ -141,18 +164,33 @@ def store_fours(context, array, index, tile, keep, apart, wide):
 
 
 @intrinsic
-def store_totals(context, array, index, tile, high):
+def store_nearest(context, array, index, tile):
     def generate(context, builder, sig, args):
-        tall = context.cast(builder, args[3], sig.args[3], types.int64)
-        vectors = unpack(builder, tile, args[2], tile.rows, 1)
-        column = addresses(context, builder, sig, args, tile, 0)
-        for r, (v, place) in enumerate(zip(vectors, column, strict=True)):
-            with builder.if_then(builder.icmp_signed(">", tall, WORD(r))):
-                builder.store(summed(builder, v), place)
+        (place,) = addresses(context, builder, sig, args, tile, 0)
+        near = call(builder, f"llvm.rint.v{LANES}f32", builder.extract_value(args[2], 0))
+        made = builder.trunc(builder.fptosi(near, vector(int32)), ir.VectorType(ir.IntType(8), LANES))
+        builder.store(made, builder.bitcast(place, made.type.as_pointer()), align=1)
         return context.get_dummy_value()
 
-    if array.dtype == tile.dtype == float32 and array.ndim == 2 and tile.cols == 1:
-        return types.void(array, index, tile, high), generate
+    if array.dtype == int8 and tile == Tile(float32) and array.ndim == index.count:
+        return types.void(array, index, tile), generate
+
+
+@intrinsic
+def store_totals(context, array, index, tile, high, wide):
+    def generate(context, builder, sig, args):
+        tall, many = (context.cast(builder, args[i], sig.args[i], types.int64) for i in (3, 4))
+        vectors = unpack(builder, tile, args[2], tile.rows, tile.cols)
+        places = addresses(context, builder, sig, args, Tile(float32, tile.cols, tile.rows), 1)
+        for i, place in enumerate(places):
+            down, across = divmod(i, tile.rows)
+            there = [builder.icmp_signed(">", count, WORD(at)) for count, at in ((tall, down), (many, across))]
+            with builder.if_then(builder.and_(*there)):
+                builder.store(summed(builder, vectors[across * tile.cols + down]), place)
+        return context.get_dummy_value()
+
+    if array.dtype == tile.dtype == float32 and array.ndim == 2:
+        return types.void(array, index, tile, high, wide), generate
 
 
 def summed(builder, v):

@@ -150,7 +150,7 @@ def half_turns(x, shift):
     large = 1.5 * 2**52  # as ROUND, for a float64
     turns = x * (1 / math.pi) + shift
     near = turns + large - large
-    rest = (x - (near - shift) * 3.141592653589793116) - (near - shift) * 1.2246467991473532e-16
+    rest = x - (near - shift) * math.pi
     pairs = near * 0.5 + large - large
     odd = near - 2 * pairs  # -1, 0 or 1
     square, total = rest * rest, SIN[0]

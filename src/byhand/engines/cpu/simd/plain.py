@@ -150,6 +150,26 @@ def as_bytes(t: Tile) -> Tile:
     return Tile(t.lanes_RCL.view(np.uint8))
 
 
+def as_lanes(t: Tile) -> Tile:
+    return Tile(t.lanes_RCL.view(np.int32))
+
+
+def store_fours(a: Any, index: Any, t: Tile, keep: int, apart: int, wide: int) -> None:
+    for g in range(min(wide, len(t.lanes_RCL) // 4)):
+        store(a, (index[0] + g * apart, index[1]), Tile(t.lanes_RCL[4 * g : 4 * g + keep]))
+
+
+def store_totals(a: Any, index: Any, t: Tile, high: int, wide: int) -> None:
+    sums_RC = np.array([[total(Tile(lanes[None, None])) for lanes in row] for row in t.lanes_RCL], np.float32)
+    there_CR = sums_RC.T[:high, :wide]
+    if there_CR.size:
+        patch(a, index, *there_CR.shape)[:] = there_CR
+
+
+def store_nearest(a: Any, index: Any, t: Tile) -> None:
+    store_some(a, index, Tile(np.rint(t.lanes_RCL).astype(np.int8)), 1, LANES)
+
+
 # Lane by lane, within the lanes and across them.
 
 
