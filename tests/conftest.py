@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
@@ -10,3 +11,13 @@ settings.load_profile("repeatable")
 # A script's job in the background is started with Ctrl-C ignored, and so would be what tests start and interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_kernels() -> None:
+    """All kernels are ready, here and for what tests start: none of them meets the line that says they are compiled."""
+    from byhand.engines.cpu import kernels, plan  # noqa: F401  they fill the table of kernels
+    from byhand.engines.cpu.compiling import prepare
+    from byhand.engines.cpu.kernel import KERNELS
+
+    prepare(list(KERNELS.values()))

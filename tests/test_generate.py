@@ -203,7 +203,8 @@ def test_every_choice_is_made_from_the_logits_of_a_run(name):
 def test_keeping_keys_and_values_changes_nothing(name):
     of, texts = model(name), ["ab", "b", "aab"]
     kept, anew = (
-        of.generate(texts, max_tokens=9, seed=1, cached=way, engine="reference", **DRAWN).finish() for way in (True, False)
+        of.generate(texts, max_tokens=9, seed=1, cached=way, engine="reference", **DRAWN).finish()
+        for way in (True, False)
     )
     assert kept.tokens == anew.tokens
     for one, other in zip(chain(*kept.choices), chain(*anew.choices), strict=True):

@@ -4,11 +4,13 @@ import re
 import tracemalloc
 
 import ml_dtypes
+import numpy as np
 import pytest
 
 import byhand
 from byhand import memory
-from byhand.engines import reference
+from byhand.engines import ENGINES, reference
+from byhand.engines.cpu import engine as cpu
 from byhand.engines.reference import precision
 from byhand.errors import MemoryRefused
 from byhand.families import gpt2
@@ -16,6 +18,9 @@ from byhand.weights import random
 
 from .small_models import TEXTS, fresh, model
 
+COMPUTED = [("float64", "reference"), ("float32", "reference"), ("bfloat16", "reference"), ("float32", "cpu")]
+COMPUTED += [("int8", "cpu")]
+each_engine = pytest.mark.parametrize("engine", ENGINES)
 KEEPS = ["all", [], ["blocks.*.attn.weights"], ["*.mean", "rotary.angle", "pooler.*", "probs"]]
 
 
@@ -24,16 +29,24 @@ def kept_patterns(name, keep):
     return keep if keep == "all" else [pattern for pattern in keep if memory.any_match(model(name).program, pattern)]
 
 
+def owner_of(array):
+    """The array that the memory of this one belongs to; what stands behind that is no array."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
 @pytest.mark.parametrize("name", TEXTS)
-@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
-def test_predicted_bytes_are_the_bytes_taken(name, dtype):
+@pytest.mark.parametrize(("dtype", "engine"), COMPUTED)
+def test_predicted_bytes_are_the_bytes_taken(name, dtype, engine):
     for keep in KEEPS:
-        run = fresh(name, dtype, keep=kept_patterns(name, keep))
+        run = fresh(name, dtype, keep=kept_patterns(name, keep), engine=engine)
         predicted = memory.value_bytes(run.program, run.setting.shapes, precision(dtype))
         assert {address: array.nbytes for address, array in run.kept.items()} == {a: predicted[a] for a in run.kept}
         for address, array in run.kept.items():
-            owner = array if array.base is None else array.base
-            assert owner.nbytes == array.nbytes, f"{address} keeps a larger array alive"
+            assert owner_of(array).nbytes == array.nbytes, f"{address} keeps a larger array alive"
+        owners = {id(owner_of(array)) for array in run.kept.values()}
+        assert len(owners) == len(run.kept)
 
 
 # --- refusing -----------------------------------------------------------------------------------------------------
@@ -43,18 +56,20 @@ def test_predicted_bytes_are_the_bytes_taken(name, dtype):
 def free(monkeypatch):
     """Set how many bytes are free; nothing may be computed then."""
 
-    def set_to(count, compute=None):
+    def set_to(count, compute=None, planned=None):
         monkeypatch.setattr(memory, "available", lambda: count)
         monkeypatch.setattr(reference, "compute", compute)
+        monkeypatch.setattr(cpu, "planned", planned)
 
     return set_to
 
 
-def test_a_run_that_does_not_fit_is_refused_before_it_starts(free):
+@each_engine
+def test_a_run_that_does_not_fit_is_refused_before_it_starts(free, engine):
     free(100_000)
     large = byhand.load("gpt2-124m")
     with pytest.raises(MemoryRefused) as caught:
-        large.run([1, 2, 3, 4] * 16)
+        large.run([1, 2, 3, 4] * 16, engine=engine)
     message = str(caught.value)
     assert "\n" not in message
     assert re.fullmatch(
@@ -65,15 +80,16 @@ def test_a_run_that_does_not_fit_is_refused_before_it_starts(free):
     )
     free(690_000_000)
     with pytest.raises(MemoryRefused, match=r"keep=\['blocks.\*.out', 'logits'\] keeps \d\d\.?\d? MB; keep less, or"):
-        large.run([1, 2, 3, 4] * 16)
+        large.run([1, 2, 3, 4] * 16, engine=engine)
     assert all(large.weights.pending(address) for address in large.weights)
 
 
-def test_what_to_keep_instead_does_keep_less(free, monkeypatch):
+@each_engine
+def test_what_to_keep_instead_does_keep_less(monkeypatch, engine):
     asked = []
     monkeypatch.setattr(memory, "fit", lambda need, what, instead: asked.append((need, instead)))
-    fresh("gpt2-tiny")
-    few = fresh("gpt2-tiny", keep=list(memory.FEW))
+    fresh("gpt2-tiny", "float32", engine=engine)
+    few = fresh("gpt2-tiny", "float32", keep=list(memory.FEW), engine=engine)
     assert asked[1][0] < asked[0][0]
     assert (
         f"keeps {memory.size(sum(array.nbytes for a, array in few.kept.items() if a not in ('loss', 'losses')))};"
@@ -81,17 +97,18 @@ def test_what_to_keep_instead_does_keep_less(free, monkeypatch):
     )
 
 
-def test_many_texts_are_told_how_many_fit_at_once(free, monkeypatch):
+@each_engine
+def test_many_texts_are_told_how_many_fit_at_once(free, monkeypatch, engine):
     of = model("gpt2-tiny")
     asked = []
     with monkeypatch.context() as watched:
         watched.setattr(memory, "fit", lambda need, what, instead: asked.append(need))
         for count in (1, 3):
-            of.run([[1, 2, 3, 4]] * count)
+            of.run([[1, 2, 3, 4]] * count, engine=engine)
     for room, fitting in ((asked[1], "3 texts"), (asked[1] - 1, "2 texts"), (asked[0], "1 text"), (asked[0] - 1, "")):
         free(room)
         with pytest.raises(MemoryRefused) as caught:
-            of.run([[1, 2, 3, 4]] * 7)
+            of.run([[1, 2, 3, 4]] * 7, engine=engine)
         message = str(caught.value)
         assert "\n" not in message and "weights still to make" not in message
         assert "running gpt2 (working space " in message
@@ -99,21 +116,21 @@ def test_many_texts_are_told_how_many_fit_at_once(free, monkeypatch):
         assert (said[1] if said else "") == fitting
     free(10)
     with pytest.raises(MemoryRefused) as caught:
-        of.run([1, 2, 3, 4])
+        of.run([1, 2, 3, 4], engine=engine)
     assert "at once" not in str(caught.value)
 
 
-def test_exactly_enough_is_enough(free, monkeypatch):
+@each_engine
+def test_exactly_enough_is_enough(free, monkeypatch, engine):
     asked = []
     monkeypatch.setattr(memory, "fit", lambda need, what, instead: asked.append(need))
-    fresh("gpt2-tiny")
+    fresh("gpt2-tiny", "float32", engine=engine)
     monkeypatch.undo()
-    compute = reference.compute
-    free(asked[0], compute)
-    fresh("gpt2-tiny")
+    free(asked[0], reference.compute, cpu.planned)
+    fresh("gpt2-tiny", "float32", engine=engine)
     free(asked[0] - 1)
     with pytest.raises(MemoryRefused, match=r"B but .* is free"):
-        fresh("gpt2-tiny")
+        fresh("gpt2-tiny", "float32", engine=engine)
 
 
 @pytest.mark.parametrize(
@@ -146,14 +163,23 @@ def test_edits_and_backward_runs_are_refused_too(free, act, message):
 # --- what a run really takes ----------------------------------------------------------------------------------------
 
 
-def taken(of, keep):
+@pytest.fixture
+def middling():
+    config = gpt2.Config(layers=6, width=64, heads=4, hidden=256, vocabulary=256, context=64)
+    of = byhand.Model("middling", gpt2, config, random(gpt2.program(config), 0))
+    for engine in ENGINES:
+        of.run([1], keep=[], engine=engine)  # makes the weights
+    return of
+
+
+def taken(of, keep, engine):
     """Bytes after a run and at its peak, and the bytes that were said to be needed."""
     said = []
     fit = memory.fit
     memory.fit = lambda need, what, instead: said.append(need)
     tracemalloc.start()
     try:
-        run = of.run([[5] * 64] * 4, keep=keep)
+        run = of.run([[5] * 64] * 4, keep=keep, engine=engine)
         after, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -161,19 +187,32 @@ def taken(of, keep):
     return run, after, peak, said[0]
 
 
-def test_a_run_takes_no_more_than_was_said_and_lets_go_of_what_is_not_kept():
-    config = gpt2.Config(layers=6, width=64, heads=4, hidden=256, vocabulary=256, context=64)
-    of = byhand.Model("middling", gpt2, config, random(gpt2.program(config), 0))
-    of.run([1], keep=[])  # makes the weights
+def test_a_run_takes_no_more_than_was_said_and_lets_go_of_what_is_not_kept(middling):
     sizes = {}
     for keep in ("all", ["logits"]):
-        run, after, peak, said = taken(of, keep)
+        run, after, peak, said = taken(middling, keep, "reference")
         kept = sum(array.nbytes for array in run.kept.values())
         assert kept <= after <= kept + 300_000  # and the lists and names around them
         assert 0.3 * said < peak <= 1.1 * said
         sizes[str(keep)] = kept, peak
     assert sizes["['logits']"][0] < sizes["all"][0] / 30
     assert sizes["['logits']"][1] < sizes["all"][1] / 4
+
+
+@pytest.mark.parametrize("keep", ["all", ["logits"]])
+def test_the_cpu_engine_takes_what_is_kept_and_its_plan_and_uses_both_again(middling, keep):
+    run, after, peak, _ = taken(middling, keep, "cpu")
+    kept = sum(array.nbytes for array in run.kept.values())
+    plan = next(reversed(cpu.prepared(middling.weights).plans.values()))
+    assert kept <= after <= peak <= kept + plan.nbytes + 1_500_000  # and small weights, and the lists of calls
+    held, before = run["logits"].array, run["logits"].array.copy()
+    other, more, _, _ = taken(middling, keep, "cpu")  # nothing of a run that somebody holds
+    assert more >= kept
+    assert not any(np.shares_memory(run.kept[address], other.kept[address]) for address in run.kept)
+    del run, other
+    _, again, most, _ = taken(middling, keep, "cpu")  # nothing new but what is held
+    assert again <= most <= held.nbytes + 300_000
+    assert (held == before).all()
 
 
 def test_alive_bytes_by_hand():

@@ -33,6 +33,7 @@ PUBLISHED = {
     "gpt2-355m": 354_823_168,
     "gpt2-774m": 774_030_080,
     "gpt2-1558m": 1_557_611_200,
+    "llama-1.1b": 1_100_048_384,  # TinyLlama-1.1B
     "llama2-7b": 6_738_415_616,
     "llama2-13b": 13_015_864_320,
     "llama2-70b": 68_976_648_192,
@@ -56,6 +57,7 @@ OUR_OWN = {
     "original-decoder-tiny",
     "gpt2-tiny",
     "llama-tiny",
+    "llama-124m",
     "bert-tiny",
     "aab",
 }

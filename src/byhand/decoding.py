@@ -18,14 +18,14 @@ import numpy as np
 
 from byhand.addresses import matches, resolve
 from byhand.changes import Edit
-from byhand.engines import REFERENCE, Engine
+from byhand.engines import REFERENCE, Engine, Steps
 from byhand.engines.reference import Precision
 from byhand.errors import AddressError, InputError
 from byhand.growing import NO_END, Placed, checked, crossing, static_addresses
 from byhand.inputs import array_of, prepare, within
 from byhand.memory import fit, refuse_too_large
 from byhand.operators import append, mask
-from byhand.program import Program, Step
+from byhand.program import Program
 from byhand.run import Run, changed_input, silent, to_keep
 from byhand.setting import Setting, Tokens
 from byhand.shapes import Shape, whole
@@ -155,7 +155,7 @@ class Decoding:
             targets = self.targets() if logits else self.targets() - {"logits"}
             self.ways.clear()
             refuse_too_large(self.reading, sizes, targets, self.precision, self.weights, self.engine)
-            steps = self.reading.needed(targets, lambda address: False)
+            steps = Steps(self.reading.needed(targets, lambda address: False))
             self.ways[key] = Way(frozenset(targets), steps, sizes)
         return self.ways[key]
 
@@ -213,9 +213,9 @@ class Decoding:
             return prepare(self.program, {"tokens": piece.tokens, "positions": piece.positions, **self.source})
         self.make_room(B, int(piece.positions.max()) + 1)
         places = next((array.shape[1] for array in self.cache.values()), T)
-        seen_BTS = np.arange(places) <= piece.positions[:, :, None]
-        if self.in_place and not any(edit.address == "mask" for edit in self.changes):
-            seen_BTS = None  # the engine counts for itself how far each position may see
+        # an engine that writes in place counts for itself how far each position may see
+        by_rule = self.in_place and not any(edit.address == "mask" for edit in self.changes)
+        seen_BTS: Any = None if by_rule else np.arange(places) <= piece.positions[:, :, None]
         crossed = {name: self.lasting[name] for name in self.reading.inputs if name in self.lasting}
         if crossed:
             crossed["cross.mask"] = np.repeat(self.source["cross.mask"][:, None], T, axis=1)
@@ -340,7 +340,7 @@ class Way:
     """How a piece of some size is computed: what is wanted of it, by which steps, and the shapes of all values."""
 
     targets: frozenset[str]
-    steps: list[Step]
+    steps: Steps
     shapes: dict[str, Shape]
 
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from byhand.addresses import place, resolve
 from byhand.changes import Edit, planned
+from byhand.engines import Engine
+from byhand.engines.reference import Precision
 from byhand.errors import InputError
 from byhand.memory import fit
 from byhand.program import Program
@@ -29,6 +31,12 @@ class Feeding(Protocol):
     def feed(self, new: Sequence[Sequence[int]]) -> Array: ...
 
     def captured(self, address: str) -> Tensor: ...
+
+    @property
+    def engine(self) -> Engine: ...
+
+    @property
+    def precision(self) -> Precision: ...
 
 
 class Writing(Protocol):

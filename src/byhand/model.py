@@ -34,6 +34,7 @@ from byhand.weights import Weights
 Array = np.ndarray[Any, Any]
 Text = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]] | Array
 
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A model that can be run, looked into, changed and continued. Nothing done with it changes it.
@@ -89,8 +90,9 @@ class Model:
 
         dtype: float64, float32 or bfloat16, or int8: as float32, but products with weights in blocks (q8_0, q4_0) round
         what they read. engine: cpu, which has float32 and int8 and is the one for them if none is named, or reference,
-        which has the others. keep: "all", or the addresses and patterns to keep; source: the text to translate, for an encoder-decoder; targets: [B,T] token ids that should come, negative where none (a model that
-        reads left to right takes the text itself); mask, segments, positions: other inputs of the program.
+        which has the others. keep: "all", or the addresses and patterns to keep; source: the text to translate, for an
+        encoder-decoder; targets: [B,T] token ids that should come, negative where none (a model that reads left to
+        right takes the text itself); mask, segments, positions: other inputs of the program.
         Raises InputError, ShapeError, MemoryRefused, NotANumber.
         """
         chosen = engines.engine(engine, dtype)
@@ -244,8 +246,8 @@ class Model:
     ) -> Path:
         """Write the model, its tokenizer with it, and return where. The file or folder appears whole or not at all.
 
-        format: byhand, hf, llmc, llama2c or gguf; dtype: f32, f16, bf16 (for gguf also q8_0 and q4_0), or None for the
-        weights as they are; force: replace what is there. Raises InputError for what the format cannot hold.
+        format: byhand, hf, llmc, llama2c or gguf; dtype: f32, f16, bf16, q8 or q4 (see docs/checkpoints.md), or
+        None for the weights as they are; force: replace what is there. Raises InputError for what the format cannot hold.
         """
         module = self.family.__name__.rpartition(".")[2]
         if FAMILIES.get(module) is not self.family:

@@ -12,7 +12,7 @@ from byhand import aliases, contributions
 from byhand.addresses import axes_of, base, is_side, known, located, matches, place, resolve, unknown
 from byhand.changes import Edit, numbers, planned
 from byhand.diff import Diff, diff
-from byhand.engines import REFERENCE, Engine, Task, reference
+from byhand.engines import REFERENCE, Engine, Steps, Task, reference, silent
 from byhand.engines.reference import UNEDITED, Precision
 from byhand.errors import AddressError, InputError, ShapeError
 from byhand.explain import explain
@@ -30,10 +30,6 @@ from byhand.weights import Weights, frozen
 Array = np.ndarray[Any, Any]
 Keep = str | Sequence[str]
 Progress = Callable[[Step], None]
-
-
-def silent(step: Step) -> None:
-    """The progress nobody watches."""
 
 
 @dataclass(eq=False, repr=False)
@@ -165,11 +161,11 @@ class Run:
         made = self.setting.engine.forward(self.task(steps, targets, progress))
         return {address: frozen(array) for address, array in made.items()}
 
-    def task(self, steps: Sequence[Step], keep: Collection[str], progress: Progress) -> Task:
+    def task(self, steps: Iterable[Step], keep: Collection[str], progress: Progress) -> Task:
         """What an engine is asked for."""
         return Task(
             self.program,
-            steps,
+            steps if isinstance(steps, Steps) else Steps(steps),
             self.setting.weights,
             self.setting.precision,
             self.look,
@@ -356,7 +352,9 @@ def execute(
     Raises MemoryRefused, before computing, when what is to be kept would not fit; AddressError for an unknown pattern.
     """
     addresses = to_keep(program, keep)
-    setting = Setting(program, weights, {name: frozen(array) for name, array in inputs.items()}, precision, addresses, engine=engine)
+    setting = Setting(
+        program, weights, {name: frozen(array) for name, array in inputs.items()}, precision, addresses, engine=engine
+    )
     refuse_too_large(program, setting.shapes, addresses, precision, weights, engine)
     run = Run(replace(setting, tokens=tokens or Tokens()), {})
     run.kept |= run.compute(addresses, progress)

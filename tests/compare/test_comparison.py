@@ -9,6 +9,7 @@ import byhand
 from byhand.cli.show import plain
 from byhand.compare import compare
 from byhand.compare.comparison import AROUND
+from byhand.compare.sources import source
 
 from .planted import CONFIGS, lettered, other, reweighted, sound
 
@@ -42,7 +43,7 @@ def test_the_numbers_are_those_of_the_runs(found):
         (sound("gpt2"), found.first.gap.a),
         (other("gpt2", activation="gelu_erf"), found.first.gap.b),
     ):
-        run = model.run(tokens)
+        run = model.run(tokens, engine="reference")
         assert run.look("blocks.0.mlp.act")[place] == number
         assert f"{number:.9g} in {'A' if number == found.first.gap.a else 'B'}" in str(found)
 
@@ -72,16 +73,25 @@ def test_plain_data(found):
 @pytest.mark.parametrize("family", CONFIGS)
 def test_runs(family):
     model = sound(family)
-    run = model.run(IDS)
+    run = model.run(IDS, engine="reference")
     assert compare(run, model).verdict == "same"
+    assert compare(model.run(IDS, engine="cpu"), run).verdict == "same up to rounding"
     assert compare(model.run(IDS, dtype="bfloat16"), run).verdict == "same up to rounding"
     assert compare(run, run.edit("blocks.1.mlp.out", position=3, add=0.01)).first.address == "blocks.1.mlp.out"
     assert compare(run.edit("blocks.1.mlp.out", position=3, add=0.01), run).first.address == "blocks.1.mlp.out"
 
 
-def test_a_run_that_kept_little():
+@pytest.mark.parametrize(("engine", "verdict"), [("reference", "same"), ("cpu", "same up to rounding")])
+def test_a_run_that_kept_little(engine, verdict):
     model = sound("gpt2")
-    assert compare(model.run(IDS, keep=["logits"]), model).verdict == "same"
+    assert compare(model.run(IDS, keep=["logits"], engine=engine), model).verdict == verdict
+
+
+def test_a_run_is_run_again_by_its_own_engine():
+    model = sound("gpt2")
+    run = model.run(IDS, engine="cpu")
+    again = source(run, None, "reference").side("run", model.run(IDS[::-1]).inputs, model.program)
+    assert again.run.engine == "cpu" and not again.right
 
 
 def test_a_changed_weight_that_this_text_does_not_read():

@@ -84,7 +84,9 @@ def installs(noted: list[str]) -> list[str]:
     return [call.split(" -e ")[1] for call in noted if "pip install" in call]
 
 
-@pytest.mark.parametrize(("target", "what"), [("run", "."), ("test", ".[dev]"), ("parity", ".[parity]"), ("bench", ".[bench]")])
+@pytest.mark.parametrize(
+    ("target", "what"), [("run", "."), ("test", ".[dev]"), ("parity", ".[parity]"), ("bench", ".[bench]")]
+)
 def test_a_new_pyproject_is_set_up_once(checkout, target, what):
     (checkout / "pyproject.toml").touch()
     os.utime(checkout / "pyproject.toml", (2**31, 2**31))

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,14 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byhand.checkpoints.files.quantized import dequantized, quantized
-from byhand.engines.cpu.builder import Builder, Resident, Values
+from byhand.engines.cpu.builder import Builder
 from byhand.engines.cpu.kernels.elementwise import RELU
 from byhand.engines.cpu.kernels.ending import Ending
 from byhand.engines.cpu.kernels.integer import lower_int8
 from byhand.engines.cpu.matrix import Matrix
 from byhand.engines.cpu.simd import COMPILED
 from byhand.engines.cpu.team import Calls, team
-from byhand.weights import Weights
 
 CLOSE = 1e-6  # of the sum of the magnitudes of all that is added up
 KINDS = ("q8_0", "q4_0")
@@ -33,7 +33,8 @@ PROCESSORS = {
 
 
 def builder(threads=1):
-    return Builder(Values({}, frozenset(), frozenset(), None), Resident(Weights({})), threads, True)  # pyright: ignore
+    values = SimpleNamespace(arrays={}, outer=frozenset())  # all arrays are the test's own
+    return Builder(values=values, weights=None, threads=threads, int8=True)
 
 
 def lower(b, kind, weight_MB, x_NK, out_NM, activation=0):

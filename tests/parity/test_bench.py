@@ -1,4 +1,4 @@
-"""The peers of `byhand bench` that are installed agree with byhand, at every work and kind of weights they take."""
+"""The peers of `byhand bench` that are installed agree with byhand, at every work that they take part in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from byhand.bench.entries import PEERS
 from byhand.bench.suites import USUAL
 
 HERE = [each for each in PEERS if each.version]
-WORKS = [(each, what, kind) for each in HERE for what, kinds in each.works.items() for kind in kinds]
+TIMED = ("decode", "prefill", "forward", "capture")
+WORKS = [(each, what, kinds[0]) for each in HERE for what, kinds in each.works.items() if what in TIMED]
 
 
 @contextmanager

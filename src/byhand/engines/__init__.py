@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from byhand.engines import reference
-from byhand.engines.task import Engine, Task
+from byhand.engines.task import Engine, Steps, Task, silent
 from byhand.errors import InputError
 from byhand.program import Step
 
-__all__ = ["ENGINES", "REFERENCE", "Engine", "Task", "engine"]
+__all__ = ["ENGINES", "REFERENCE", "Engine", "Steps", "Task", "engine", "silent"]
 
 ENGINES = ("cpu", "reference")
 

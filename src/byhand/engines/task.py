@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +18,26 @@ Array = np.ndarray[Any, Any]
 Progress = Callable[[Step], None]
 
 
+def silent(step: Step) -> None:
+    """The progress nobody watches."""
+
+
+class Steps(tuple[Step, ...]):
+    """Steps in order, with what is asked of them again and again."""
+
+    @cached_property
+    def outer(self) -> tuple[str, ...]:
+        """What they read that none of them writes."""
+        made = {address for step in self for address in step.writes.values()}
+        reads = dict.fromkeys(read for step in self for read in step.reads if read is not None)
+        return tuple(read for read in reads if read not in made)
+
+    @cached_property
+    def identity(self) -> tuple[int, ...]:
+        """The same for the same steps, as long as they are held."""
+        return tuple(map(id, self))
+
+
 @dataclass(frozen=True)
 class Task:
     """Steps to run in order, and which of their values to return.
@@ -28,7 +49,7 @@ class Task:
     """
 
     program: Program
-    steps: Sequence[Step]
+    steps: Steps
     weights: Weights
     precision: Precision
     look: Look
@@ -37,15 +58,18 @@ class Task:
     shapes: Callable[[], Mapping[str, Shape]]
     change: Callable[[str, Array], Array] = lambda address, array: array
     edited: frozenset[str] = frozenset()
-    progress: Progress = lambda step: None
+    progress: Progress = silent
     own: frozenset[str] = frozenset()
 
 
 class Engine(Protocol):
     """One way to compute a program."""
 
-    name: str
-    precisions: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def precisions(self) -> tuple[str, ...]: ...
 
     def forward(self, task: Task) -> dict[str, Array]:
         """The values to keep by address. Raises ShapeError and NotANumber, naming the step."""

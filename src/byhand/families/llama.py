@@ -124,6 +124,7 @@ def attention(p: Program, at: str, x: str, angle: str, allowed: str, place: str 
 LLAMA2 = {"vocabulary": 32000, "context": 4096, "theta": 10_000.0}
 LONG = {"context": 131072, "scaling": Scaling()}
 SMALL = {"context": 131072, "scaling": Scaling(factor=32.0), "tied": True}
+SHORT = {"context": 2048, "head_width": 64, "theta": 10_000.0}
 TINY = Config(layers=2, width=32, heads=4, groups=2, head_width=8, hidden=96, vocabulary=96, context=64)
 
 SHAPES = {
@@ -138,12 +139,8 @@ SHAPES = {
     "llama3.2-1b": Config(layers=16, width=2048, heads=32, groups=8, hidden=8192, head_width=64, **SMALL),
     "llama3.2-3b": Config(layers=28, width=3072, heads=24, groups=8, hidden=8192, **SMALL),
     "llama3.3-70b": Config(layers=80, width=8192, heads=64, groups=8, hidden=28672, **LONG),
-    "llama-1.1b": Config(
-        layers=22, width=2048, heads=32, groups=4, hidden=5632, head_width=64, **LLAMA2 | {"context": 2048}
-    ),
-    "llama-124m": Config(
-        layers=12, width=768, heads=12, groups=12, hidden=2048, vocabulary=50257, context=2048, head_width=64, tied=True
-    ),
+    "llama-1.1b": Config(layers=22, width=2048, heads=32, groups=4, hidden=5632, vocabulary=32000, **SHORT),
+    "llama-124m": Config(layers=12, width=768, heads=12, groups=12, hidden=2048, vocabulary=50257, tied=True, **SHORT),
     "llama-tiny": TINY,
     "llama-tiny-halves": replace(TINY, rotary="halves"),
 }

@@ -16,7 +16,9 @@ TYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Transformers:
-    """transformers' model of a folder, ready to be asked. In float32 unless the work says bf16."""
+    """transformers' model of a folder, ready to be asked. types: by kind of weights; float32 for all others."""
+
+    types = TYPES
 
     def __init__(self, work: Work) -> None:
         torch.set_num_threads(work.threads)
@@ -24,7 +26,7 @@ class Transformers:
         transformers.utils.logging.disable_progress_bar()
         self.work, self.facts = work, {}
         self.ids = torch.from_numpy(work.ids)
-        dtype = TYPES.get(work.kind, torch.float32)
+        dtype = self.types.get(work.kind, torch.float32)
         self.model = transformers.AutoModelForCausalLM.from_pretrained(work.folder, dtype=dtype).eval()
 
     def answer(self) -> Array:
@@ -61,7 +63,9 @@ class Prefill(Transformers):
 
 
 class Forward(Transformers):
-    """Logits of all positions, without a cache."""
+    """Logits of all positions, without a cache. In float32 whatever the kind, which is the fastest there is for it."""
+
+    types: dict[str, Any] = {}
 
     def __init__(self, work: Work) -> None:
         super().__init__(work)

@@ -20,7 +20,7 @@ from byhand.weights import Weights
 
 Array = np.ndarray[Any, Any]
 
-PLANS = 8  # of one model that are remembered
+PLANS, PLAN_BYTES = 8, 2**28  # of one model that are remembered: so many, or so much memory, but always the last
 
 
 class Prepared:
@@ -62,7 +62,7 @@ def planned(task: Task, given: dict[str, Array | None]) -> Plan:
     plan = plans.get(key)
     if plan is None:
         plan = plans[key] = Plan(task, given, prepared(task.weights).resident, team())
-        while len(plans) > PLANS:
+        while len(plans) > PLANS or (len(plans) > 1 and sum(each.nbytes for each in plans.values()) > PLAN_BYTES):
             plans.popitem(last=False)
     plans.move_to_end(key)
     return plan
@@ -77,9 +77,7 @@ def prepared(weights: Weights) -> Prepared:
 
 def given_to(task: Task) -> dict[str, Array | None]:
     """What the steps read that neither they nor the weights are, by address; None for a mask that follows its rule."""
-    made = {address for step in task.steps for address in step.writes.values()}
-    reads = [read for step in task.steps for read in step.reads if read is not None]
-    return {each: task.look(each) for each in dict.fromkeys(reads) if each not in made and each not in task.weights}
+    return {address: task.look(address) for address in task.steps.outer if address not in task.weights}
 
 
 def key_of(task: Task, given: dict[str, Array | None]) -> tuple[Any, ...]:
@@ -89,8 +87,7 @@ def key_of(task: Task, given: dict[str, Array | None]) -> tuple[Any, ...]:
         (address, *forms(array, address in inputs and inputs[address].rule in MASKS))
         for address, array in given.items()
     )
-    steps = tuple(map(id, task.steps))
-    return steps, shapes, frozenset(task.keep), task.edited, task.own, task.precision.name, team().size
+    return task.steps.identity, shapes, frozenset(task.keep), task.edited, task.own, task.precision.name, team().size
 
 
 def forms(array: Array | None, mask: bool) -> tuple[Any, ...]:

@@ -1,7 +1,8 @@
 """Which steps of a program are computed together, so that what passes between them need not go through memory.
 
 A product takes with it what follows number by number (an activation, a gate, the residual), and attention goes from
-scores to what the heads read in one piece. An inner value that somebody asked for is written on the way, with the same bits.
+scores to what the heads read in one piece. An inner value that somebody asked for is written on the way, with the same
+bits.
 """
 
 from __future__ import annotations

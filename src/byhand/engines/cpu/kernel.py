@@ -89,7 +89,7 @@ class Job:
     """A kernel and the arguments of one call: arrays, None for an optional one that is absent, and numbers."""
 
     def __init__(self, kernel: Kernel, *arguments: Any) -> None:
-        self.kernel, self.arguments = kernel, arguments
+        self.kernel, self.arguments = kernel, list(arguments)
         self.words = np.zeros((len(arguments) + 1) * WORDS, np.int64)
         for place, argument in enumerate(arguments, start=1):
             words = self.words[place * WORDS : (place + 1) * WORDS]
@@ -102,6 +102,11 @@ class Job:
                 words.view(np.float64)[0] = argument
             elif argument is not None:
                 words[0] = argument
+
+    def forget(self, place: int) -> None:
+        """Do not keep an array among the arguments alive; who calls then says where it lies, see `point`."""
+        if COMPILED:
+            self.arguments[place] = None
 
     def point(self, place: int, address: int) -> None:
         """Let an array among the arguments lie at another address of memory."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -19,9 +20,9 @@ from byhand.engines.cpu.kernels.attention import lower_attention
 from byhand.engines.cpu.kernels.checking import find_nan
 from byhand.engines.cpu.kernels.products import lower_product
 from byhand.engines.cpu.team import TICKS, Calls, Team
-from byhand.engines.task import Task
+from byhand.engines.task import Task, silent
+from byhand.errors import NotANumber
 from byhand.shapes import Shape
-from byhand.weights import frozen
 
 Array = np.ndarray[Any, Any]
 
@@ -56,7 +57,7 @@ class Plan:
         self.made_masks: dict[str, Array] = {}
         self.aliases = aliases(self.groups, task.own)
         self.lay_out(task)
-        values = Values(self.arrays, frozenset(self.outer), task.own, self.ends, self.mask)
+        values = Values(self.arrays, frozenset(self.bound), task.own, self.ends, self.mask)
         self.builder = Builder(values, weights, team.size, task.precision.name == "int8")
         self.parts: list[Part] = [Part()]
         self.ranges: list[tuple[int, int]] = []
@@ -66,6 +67,8 @@ class Plan:
         self.check()
         self.parts[-1].last = len(self.builder.jobs)
         self.calls = Calls(self.builder.jobs, self.builder.meets)
+        for patch in self.builder.patches:
+            patch.job.forget(patch.place)
 
     # --- memory -------------------------------------------------------------------------------------------------
 
@@ -92,7 +95,7 @@ class Plan:
         self.first_kept = self.lease()
         self.arrays |= self.first_kept
         self.arrays |= {address: self.given[past] for address, past in self.aliases.items()}
-        self.outer = {*self.given, *self.kept}
+        self.bound = {address: weakref.ref(self.arrays[address]) for address in (*self.given, *self.kept)}
 
     def lease(self) -> dict[str, Array]:
         """Memory for what one run keeps."""
@@ -122,7 +125,9 @@ class Plan:
     def mask(self, address: str) -> Array:
         """A mask that was not given, as an array: what each query may see up to its end."""
         self.ends(address)
-        self.arrays[address] = self.made_masks[address] = np.zeros(self.shapes[address], bool)
+        if address not in self.made_masks:
+            self.made_masks[address] = np.zeros(self.shapes[address], bool)
+        self.arrays[address] = self.made_masks[address]
         return self.arrays[address]
 
     def set_ends(self) -> None:
@@ -176,43 +181,54 @@ class Plan:
     def run(self, task: Task, given: Mapping[str, Array | None]) -> dict[str, Array]:
         """The values to keep. Raises NotANumber, naming the step."""
         with self.lock:
-            kept = self.bind(given)
-            self.set_ends()
-            self.flag[0] = 0
-            for part in self.parts:
-                for group in part.groups:
-                    for step in group.steps:
-                        task.progress(step)
-                start = perf_counter()
-                part.began = self.team.run(self.calls, part.first, part.last)
-                part.seconds = perf_counter() - start
-                if part.groups and part.groups[0].foreign:
-                    self.compute(part.groups[0], task)
-                for address in part.changed:
-                    self.arrays[address][...] = task.change(address, self.arrays[address].copy())
-            if self.flag[0]:
-                refuse_nan(task, kept)
-            made = {address: frozen(array) for address, array in kept.items()}
-            return made | {a: self.given[past] for a, past in self.aliases.items() if a in task.keep}
+            try:
+                kept = self.bind(given)
+                self.set_ends()
+                self.flag[0] = 0
+                for part in self.parts:
+                    self.perform(part, task)
+                if self.flag[0]:
+                    self.refuse_nan(task, kept)
+                return kept | {a: self.given[past] for a, past in self.aliases.items() if a in task.keep}
+            finally:
+                self.let_go()
+
+    def perform(self, part: Part, task: Task) -> None:
+        """Run one part: its calls, or the one step that has no kernel, and what edits change then."""
+        if task.progress is not silent:
+            for step in (step for group in part.groups for step in group.steps):
+                task.progress(step)
+        start = perf_counter()
+        part.began = self.team.run(self.calls, part.first, part.last)
+        part.seconds = perf_counter() - start
+        if part.groups and part.groups[0].foreign:
+            self.compute(part.groups[0], task)
+        for address in part.changed:
+            self.arrays[address][...] = task.change(address, self.arrays[address].copy())
 
     def bind(self, given: Mapping[str, Array | None]) -> dict[str, Array]:
         """Point the calls at the arrays of this run; those that it will keep."""
-        moved: set[str] = set()
-        for address, array in given.items():
-            if array is not None and (new := prepared(array)) is not self.given[address]:
-                self.given[address] = self.arrays[address] = new
-                moved.add(address)
+        bound = {address: where() for address, where in self.bound.items()}
+        self.given = {
+            address: array if array is bound.get(address) else prepared(array)
+            for address, array in given.items()
+            if array is not None
+        }
         kept, self.first_kept = self.first_kept or self.lease(), {}
-        for address, array in kept.items():
-            if array is not self.arrays[address]:
-                self.arrays[address] = array
-                moved.add(address)
-        if moved:
-            self.arrays |= {address: self.given[past] for address, past in self.aliases.items()}
-            for patch in self.builder.patches:
-                if patch.address in moved:
-                    patch.job.point(patch.place, self.arrays[patch.address].ctypes.data + patch.offset)
+        self.arrays |= self.given | kept | {address: self.given[past] for address, past in self.aliases.items()}
+        outer = self.given | kept
+        moved = {address for address, array in outer.items() if bound[address] is not array}
+        for patch in self.builder.patches if moved else ():
+            if patch.address in moved:
+                patch.job.point(patch.place, outer[patch.address].ctypes.data + patch.offset)
+        self.bound |= {address: weakref.ref(outer[address]) for address in moved}
         return kept
+
+    def let_go(self) -> None:
+        """Hold nothing of a run when it is over: its values are its owner's."""
+        self.given = {}
+        for address in (*self.bound, *self.aliases):
+            self.arrays.pop(address, None)
 
     def compute(self, group: Group, task: Task) -> None:
         """A step without kernels, by its operator's own NumPy code."""
@@ -220,6 +236,19 @@ class Plan:
         for address, array in reference.compute(group.steps[0], look, task.precision).items():
             if address in self.arrays:
                 self.arrays[address][...] = array
+
+    def refuse_nan(self, task: Task, kept: Mapping[str, Array]) -> None:
+        """Raise NotANumber, naming the first step that made one, which the reference engine finds."""
+
+        def look(address: str) -> Array:
+            return self.mask(address) if address in self.rules else task.look(address)
+
+        for address in self.rules:
+            look(address)
+        self.set_ends()
+        reference.forward(task.steps, look, task.precision, task.keep, task.change, stored=task.stored)
+        address = next(a for a, array in kept.items() if array.dtype.kind == "f" and np.isnan(array).any())
+        raise NotANumber(f"{address} holds NaN, which the reference engine computes nowhere: try engine reference")
 
     def seconds(self) -> list[float]:
         """How long each group took in the last run."""
@@ -284,10 +313,3 @@ def seen(mask_BTS: Array) -> Array:
 def contiguous(mask_BTS: Array) -> bool:
     """Whether every key before the last visible one may be seen too."""
     return bool((np.count_nonzero(mask_BTS, axis=-1) == seen(mask_BTS)).all())
-
-
-def refuse_nan(task: Task, kept: Mapping[str, Array]) -> None:
-    """Raise NotANumber, naming the first step that made one, which the reference engine finds."""
-    reference.forward(task.steps, task.look, task.precision, task.keep, task.change, stored=task.stored)
-    address = next(a for a, array in kept.items() if array.dtype.kind == "f" and np.isnan(array).any())
-    raise reference.NotANumber(f"{address} holds NaN; the reference engine computes none here: use --engine reference")

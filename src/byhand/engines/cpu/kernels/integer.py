@@ -117,7 +117,9 @@ def slab(job, me, first, until, size, rows, outs):
         sums, high = zeros(float32, outs, rows), until - m
         for s in range(full):
             at = s * GROUPS * size
-            prefetch(job, 8, m + outs, at)
+            for i in range(outs):  # every line of the next outputs: the processor foresees only one row at a time
+                for byte in range(at, at + GROUPS * size, LINE):
+                    prefetch(job, 8, m + outs + i, byte)
             sums = stack(job, sums, 8, (m, at, high), s, size, rows, outs)
         if rest:
             keep_rests(job, me, m, full * GROUPS * size, min(high, outs))

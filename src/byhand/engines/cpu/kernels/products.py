@@ -54,7 +54,8 @@ def ending_of(b: Builder, steps: Sequence[Step], outs: int) -> Ending:
 
     def operand(stage: str) -> Array | None:
         """What a stage reads beside what was made here."""
-        others = [read for read in by_stage[stage].reads if read not in made] if stage in by_stage else []
+        reads = by_stage[stage].reads if stage in by_stage else ()
+        others = [read for read in reads if read is not None and read not in made]
         return b.array(others[0]).reshape(-1, outs) if others else None
 
     place, places = b.array(steps[-1].address).reshape(-1, outs), []
@@ -82,9 +83,8 @@ def lower_floats(b: Builder, matrix: Matrix, x_NK: Array, ending: Ending) -> Non
         b.call(product_by_panels, *common, matrix.outs_first, panels, block_of(b, len(x_NK), matrix.outs))
     elif matrix.outs_first:
         lanes = 2 if len(x_NK) == 2 else -(-len(x_NK) // 4) * 4
-        b.call(
-            product_of_rows, *common, b.scratch("lanes", (b.threads, matrix.ins // LANES, lanes * LANES), np.float32)
-        )
+        x_KR = b.scratch("lanes", (b.threads, matrix.ins // LANES, lanes * LANES), np.float32)
+        b.call(product_of_rows, *common, x_KR)
     else:
         b.call(product_of_columns, *common, slab_of(b, matrix))
 
