@@ -247,7 +247,8 @@ class Model:
         """Write the model, its tokenizer with it, and return where. The file or folder appears whole or not at all.
 
         format: byhand, hf, llmc, llama2c or gguf; dtype: f32, f16, bf16, q8 or q4 (see docs/checkpoints.md), or
-        None for the weights as they are; force: replace what is there. Raises InputError for what the format cannot hold.
+        None for the weights as they are; force: replace what is there. Raises InputError for what the format cannot
+        hold.
         """
         module = self.family.__name__.rpartition(".")[2]
         if FAMILIES.get(module) is not self.family:

@@ -64,7 +64,7 @@ PLACES = {
     "llama_cpp": ("bench/peers",),
     "llvmlite": ("engines/cpu",),
     "ml_dtypes": ("",),
-    "numba": ("engines/cpu", "bench"),
+    "numba": ("engines/cpu",),
     "numpy": ("",),
     "psutil": ("",),
     "regex": ("tokenizer",),

@@ -19,6 +19,7 @@ from byhand.engines.cpu.simd import COMPILED
 from byhand.engines.tolerances import TOLERANCES
 from byhand.errors import InputError, NotANumber
 from byhand.families import bert, gpt2, llama, original
+from byhand.families.readout import predict
 from byhand.operators import add, linear, lookup, mask, mix, multiply, scores, softmax, to_heads, unembed
 from byhand.operators.record import operator
 from byhand.program import Program
@@ -271,7 +272,7 @@ def own(build):
         tokens = p.input("tokens BT", "tokens")
         allowed = p.input("mask BTS", "causal")
         x = build(p, p("embed.out BTD", lookup, tokens, "token.weight VD"), allowed)
-        p("logits BTV", unembed, x, "token.weight VD")
+        predict(p, p("logits BTV", unembed, x, "token.weight VD"), targets)
         return p
 
     made.program = program

@@ -6,11 +6,10 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numba import float32, int8, int32, uint8
 
 from byhand.bench.work import Work
 from byhand.engines.cpu.kernel import Job, array, kernel, take, whole
-from byhand.engines.cpu.simd import BYTES, LANES, dot, fma, load, store, zeros
+from byhand.engines.cpu.simd import BYTES, LANES, dot, float32, fma, int8, int32, load, store, uint8, zeros
 from byhand.engines.cpu.team import Calls, team
 
 Array = np.ndarray[Any, Any]

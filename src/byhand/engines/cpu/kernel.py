@@ -31,7 +31,7 @@ from byhand.engines.cpu.simd import COMPILED, array, given, real, take, whole
 
 Array = np.ndarray[Any, Any]
 
-__all__ = ["Job", "Kernel", "array", "exact", "function", "given", "kernel", "real", "take", "whole"]
+__all__ = ["Job", "Kernel", "array", "exact", "function", "given", "inlined", "kernel", "real", "take", "whole"]
 
 WORDS = 8  # of an argument: its address, up to four sizes, up to three strides; the first words are the job's own
 MOST_AXES = 4
@@ -83,6 +83,11 @@ def function(body: Callable[..., Any]) -> Any:
 def exact(body: Callable[..., Any]) -> Any:
     """As `function`, but every operation rounds by itself: the same bits wherever it is compiled into."""
     return numba.njit(body, error_model="numpy")
+
+
+def inlined(body: Callable[..., Any]) -> Any:
+    """As `exact`, and made a part of its caller: there the compiler sees that rows lie in one piece."""
+    return numba.njit(body, error_model="numpy", forceinline=True)
 
 
 class Job:

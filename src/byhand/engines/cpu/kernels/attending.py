@@ -14,13 +14,10 @@ All kernels of both files read one list of arguments, whose places are named bel
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
-import numba
 import numpy as np
 
-from byhand.engines.cpu.kernel import array, exact, given, kernel, real, take, whole
+from byhand.engines.cpu.kernel import array, exact, given, inlined, kernel, real, take, whole
 from byhand.engines.cpu.simd import (
     LANES,
     bf16,
@@ -52,11 +49,6 @@ HIDDEN, ZERO, ONE = np.float32(-math.inf), np.float32(0), np.float32(1)
 QUERY, KEY, SHORT_KEY, VALUE, SHORT_VALUE, ENDS, ALLOWED, SCORE, MASKED, WEIGHT, OUT = range(11)
 STRETCH, PANELS, VALUES, QUERIES, SCORES, SUMS = range(11, 17)
 TOKENS, GROUPS, SHARING, KEYS, NUMBERS, TEXTS, KEY_SHORT, VALUE_SHORT, SCALE = range(17, 26)
-
-
-def inlined(body: Callable[..., Any]) -> Any:
-    """As `exact`, and made a part of its caller: there the compiler sees that rows lie in one piece."""
-    return numba.njit(body, error_model="numpy", forceinline=True)
 
 
 # --- keys and values as products read them ----------------------------------------------------------------------------

@@ -15,13 +15,13 @@ from byhand.engines.cpu.builder import Builder
 from byhand.engines.cpu.kernel import array, function, kernel, take, whole
 from byhand.engines.cpu.kernels.ending import Ending, finish
 from byhand.engines.cpu.kernels.integer_tiles import ROWS, WIDE, tiles_q4_0, tiles_q8_0
-from byhand.engines.cpu.kernels.prefetching import LINE, prefetch
 from byhand.engines.cpu.kernels.rounding import GROUP, round_rows, round_stacks
 from byhand.engines.cpu.matrix import Matrix
 from byhand.engines.cpu.simd import (
     BYTES,
     GROUPS,
     LANES,
+    LINE,
     as_float,
     dot,
     flipped,
@@ -31,6 +31,7 @@ from byhand.engines.cpu.simd import (
     load_blocks,
     load_scales,
     low_nibbles,
+    prefetch,
     store_totals,
     zeros,
 )

@@ -15,9 +15,20 @@ from numba import float32, uint16
 
 from byhand.engines.cpu.kernel import array, function, kernel, take, whole
 from byhand.engines.cpu.kernels.ending import finish
-from byhand.engines.cpu.kernels.prefetching import LINE, prefetch
 from byhand.engines.cpu.kernels.widening import BF16, BLOCK, BLOCK_BYTES, DEPTH, F16, F32, ITEMSIZE, number, widen
-from byhand.engines.cpu.simd import LANES, fma, load, load_bf16, load_f16, repeat, store, transposed, zeros
+from byhand.engines.cpu.simd import (
+    LANES,
+    LINE,
+    fma,
+    load,
+    load_bf16,
+    load_f16,
+    prefetch,
+    repeat,
+    store,
+    transposed,
+    zeros,
+)
 
 ROWS, COLS = (8, 3) if LANES == 16 else (6, 2)  # vectors of a tile, as many as there are registers for
 WIDTH = COLS * LANES

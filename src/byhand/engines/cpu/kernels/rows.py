@@ -11,14 +11,15 @@ from numba import float32, literally, uint16
 
 from byhand.engines.cpu.kernel import array, function, kernel, take, whole
 from byhand.engines.cpu.kernels.ending import finish
-from byhand.engines.cpu.kernels.prefetching import LINE, prefetch
 from byhand.engines.cpu.kernels.widening import BF16, DEPTH, F16, F32, ITEMSIZE, number, widen
 from byhand.engines.cpu.simd import (
     LANES,
+    LINE,
     fma,
     load,
     load_bf16,
     load_f16,
+    prefetch,
     product_of,
     repeat,
     store,
