@@ -152,7 +152,7 @@ WRONG = [
     (GPT2, [[1, 2], [3]], {}, r"text: the lists have different lengths; pad them to one length and give mask=\[B, T\]"),
     (GPT2, "Hi", {"dtype": "float16"}, "no dtype 'float16'; there are: float64, float32, bfloat16"),
     (GPT2, "Hi", {"dtype": np.float32}, "no dtype <class 'numpy.float32'>; there are: float64"),
-    (GPT2, "Hi", {"engine": "cuda"}, "no engine 'cuda'; there are: reference"),
+    (GPT2, "Hi", {"engine": "cuda"}, "no engine 'cuda'; there are: cpu, reference"),
     (GPT2, "Hi", {"source": "Ho"}, "gpt2 has no input 'source.tokens'; it reads: tokens, positions, mask"),
     (GPT2, "Hi", {"segments": [0, 0]}, "gpt2 has no input 'segments'; it reads: tokens, positions, mask"),
     (GPT2, "Hi", {"dytpe": "float64"}, "gpt2 has no input 'dytpe'"),

@@ -19,6 +19,7 @@ from byhand.checkpoints import Finding
 from byhand.checkpoints.files.places import place_of
 from byhand.checkpoints.files.quantized import Quantized
 from byhand.decoding import Decoding
+from byhand.engines import Engine
 from byhand.engines.reference import precision
 from byhand.errors import InputError
 from byhand.families import FAMILIES
@@ -163,7 +164,7 @@ class Model:
         source: Text | None = None,
         engine: str | None = None,
         dtype: str | None = None,
-        cached: bool = True,
+        cached: bool | str = True,
         keep: Keep = (),
         edits: Sequence[Change] = (),
         **settings: Any,
@@ -172,9 +173,10 @@ class Model:
 
         settings: how tokens are chosen and when a text ends, by name, see `sampling.Settings`: max_tokens, temperature,
         top_k, top_p, min_p, repetition_penalty, seed, stop, stop_at_end, probabilities, explainable. source: the text
-        that is translated, or one for each; cached: keep keys and values rather than run the whole text again; keep:
-        values to collect, see `Generation.captured`; edits: changes that hold all the time, those of a run or pairs
-        such as ``("blocks.0.attn.heads", {"head": 1, "zero": True})``.
+        that is translated, or one for each; cached: keep keys and values rather than run the whole text again, True as
+        the model computes them or "bfloat16" in half the memory (the cpu engine only); keep: values to collect, see
+        `Generation.captured`; edits: changes that hold all the time, those of a run or pairs such as
+        ``("blocks.0.attn.heads", {"head": 1, "zero": True})``.
         Raises InputError, AddressError, ShapeError, MemoryRefused before anything is computed.
         """
         if self.program.inputs["mask"].rule != "causal" or "logits" not in self.program:
@@ -189,7 +191,8 @@ class Model:
             self.config,
             self.weights,
             precision(dtype),
-            cached=cached,
+            cached=cached is not False,
+            cache_dtype=cache_dtype(cached, computing),
             given=given,
             keep=keep,
             edits=planned_edits(self.program, len(prompts), self.config.context, S, edits),
@@ -255,6 +258,17 @@ class Model:
             raise InputError(f"{self.name} is of a family of your own, {module}, which no format can name; save arrays")
         parts = checkpoints.Parts(self.name, module, self.config, self.program, self.weights, self.tokenizer)
         return checkpoints.save(parts, place_of(path), format, dtype=dtype, force=force, progress=progress)
+
+
+def cache_dtype(cached: bool | str, engine: Engine) -> np.dtype[Any] | None:
+    """The type that keys and values are kept in; None for that in which they are computed. Raises InputError."""
+    if isinstance(cached, bool):
+        return None
+    if cached != "bfloat16":
+        raise InputError(f"cached is {cached!r:.40}; give True, False or 'bfloat16'")
+    if engine.name != "cpu":
+        raise InputError("only the cpu engine keeps keys and values in bfloat16; leave out engine= or cached=")
+    return precision("bfloat16").kept
 
 
 def restored(

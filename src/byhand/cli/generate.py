@@ -78,6 +78,9 @@ class Asked(Output):
     dtype: Annotated[str | None, Option(metavar="NAME", help=f"{DTYPE} int8 if weights are in blocks.")] = None
     engine: Annotated[str | None, Option(metavar="NAME", help=ENGINE, show_default=False)] = None
     no_cache: Annotated[bool, Option("--no-cache", help="Run the whole text again for every token.")] = False
+    cache_bf16: Annotated[bool, Option("--cache-bf16", help="Keep keys and values in bfloat16: half the memory.")] = (
+        False
+    )
     weights_seed: Annotated[int, Option(metavar="N", help="Seed of the random weights.")] = 0
 
 
@@ -118,7 +121,7 @@ def started(asked: Asked, model: Model) -> Generation:
         source=sources[0] if len(sources) == 1 else sources or None,
         engine=asked.engine,
         dtype=asked.dtype,
-        cached=not asked.no_cache,
+        cached="bfloat16" if asked.cache_bf16 and not asked.no_cache else not asked.no_cache,
         edits=[
             (each.place.address, {"index": each.place.index, **each.place.choice, each.action: each.value})
             for each in changes(model, asked.edit)
