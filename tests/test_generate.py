@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import byhand
+from byhand.engines.tolerances import TOLERANCES
 from byhand.errors import ByhandError, InputError, MemoryRefused, NotANumber
 from byhand.families import gpt2
 from byhand.generate import Generation
@@ -242,13 +243,13 @@ def test_edits_hold_all_the_time():
     )
 
 
-def test_captures_are_those_of_a_run():
+@pytest.mark.parametrize(("engine", "apart"), [("reference", 0.0), ("cpu", TOLERANCES["cpu", "float32"])])
+def test_captures_are_those_of_a_run(engine, apart):
     of = model("gpt2-tiny")
-    made = of.generate("Hello", max_tokens=3, keep=["blocks.*.attn.weights"]).finish()
+    made = of.generate("Hello", max_tokens=3, keep=["blocks.*.attn.weights"], engine=engine).finish()
     read = [*made.prompts[0], *made.tokens[:-1]]
-    np.testing.assert_array_equal(
-        made.captured("blocks.1.attn.weights").array, of.run(read).look("blocks.1.attn.weights")
-    )
+    weights = of.run(read, engine=engine).look("blocks.1.attn.weights")
+    np.testing.assert_allclose(made.captured("blocks.1.attn.weights").array, weights, rtol=0, atol=apart)
 
 
 def test_translations_of_sources_of_different_lengths():

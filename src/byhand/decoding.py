@@ -155,7 +155,7 @@ class Decoding:
             targets = self.targets() if logits else self.targets() - {"logits"}
             self.ways.clear()
             refuse_too_large(self.reading, sizes, targets, self.precision, self.weights, self.engine)
-            steps = Steps(self.reading.needed(targets, lambda address: False))
+            steps = Steps.of(self.reading, self.reading.needed(targets, lambda address: False))
             self.ways[key] = Way(frozenset(targets), steps, sizes)
         return self.ways[key]
 

@@ -46,6 +46,7 @@ def explain(run: Values, address: str, index: Index) -> Explanation:
         numbers=itself,
         terms=(Term(float(stored), itself, ()),),
         note="; ".join(map(str, edits)),
+        remark=run.remark(address),
         run=run,
     )
     step, lines, name = origin(run, address)

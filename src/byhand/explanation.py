@@ -44,6 +44,10 @@ class Values(Protocol):
 
     def explain(self, address: str, index: Index) -> Explanation: ...
 
+    def remark(self, address: str) -> str:
+        """How a value was computed otherwise than its formula says; "" where it was not."""
+        ...
+
     def backward_step(self, address: str) -> BackwardStep | None:
         """The step that writes a gradient; None where the gradient was given to start from."""
         ...
@@ -88,7 +92,8 @@ class Explanation:
     stored: as the run holds it (dtype says how); value: recomputed in float64, the exactly rounded sum of the terms;
     ulp: their difference in units of the last place of the stored one; operator: what made it, "sum" of several
     gradients, "edit", or "" for what was given; formula: in names; numbers: the same with numbers, a Python expression;
-    working: what was computed on the way; operands: where everything came from; note: the edits of this number.
+    working: what was computed on the way; operands: where everything came from; note: the edits of this number;
+    remark: in what the engine departed from the formula.
     """
 
     address: str
@@ -105,6 +110,7 @@ class Explanation:
     formula: str = ""
     operands: tuple[Operand, ...] = ()
     note: str = ""
+    remark: str = ""
     work: Callable[[], tuple[Working, ...]] = field(default=tuple, repr=False, compare=False)
     run: Values | None = field(default=None, repr=False, compare=False)
 
@@ -173,6 +179,7 @@ class Explanation:
             "formula": self.formula,
             "numbers": self.numbers,
             "note": self.note,
+            "remark": self.remark,
             "working": [vars(each) for each in self.working],
             "terms": [
                 {"value": t.value, "numbers": t.numbers, "operands": list(map(str, t.operands))} for t in self.terms
@@ -224,6 +231,8 @@ def text(each: Explanation, digits: int = 6, most: int = 8) -> str:
     lines = [f"{each.address}{place(each.index)} = {shown}   ({each.operator or each.kind}, {each.dtype})"]
     if each.note:
         lines.append(f"  edited: {each.note}")
+    if each.remark:
+        lines.append(f"  computed otherwise: {each.remark}")
     if not each.operands and not each.working:
         return "\n".join([*lines, f"  {leaf(each)}"])
     for way in each.working[:most]:

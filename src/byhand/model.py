@@ -181,7 +181,7 @@ class Model:
         """
         if self.program.inputs["mask"].rule != "causal" or "logits" not in self.program:
             raise InputError(f"{self.name} does not read left to right, so it cannot continue a text")
-        dtype = dtype or self.fastest
+        dtype = self.fastest if dtype is None else dtype
         computing = engines.engine(engine, dtype)
         alone, prompts = self.prompts(text)
         given = self.sources(source, len(prompts))

@@ -11,6 +11,7 @@ import numpy as np
 from byhand import aliases, contributions
 from byhand.addresses import axes_of, base, is_side, known, located, matches, place, resolve, unknown
 from byhand.changes import Edit, numbers, planned
+from byhand.checkpoints.files.quantized import Quantized
 from byhand.diff import Diff, diff
 from byhand.engines import REFERENCE, Engine, Steps, Task, reference, silent
 from byhand.engines.reference import UNEDITED, Precision
@@ -105,6 +106,15 @@ class Run:
         task = replace(self, edits=()).task([self.program.producer[address]], [address], silent)
         return self.setting.engine.forward(replace(task, look=self.look, stored=self.stored))[address]
 
+    def remark(self, address: str) -> str:
+        """How a value was computed otherwise than its formula says; "" where it was not."""
+        step = self.program.producer.get(address)
+        read = [self.setting.weights.sources.get(each) for each in step.reads if each is not None] if step else []
+        rounded = self.dtype == "int8" and step and not step.operator.picks
+        if rounded and any(isinstance(each, Quantized) for each in read):
+            return "what was multiplied by the weight was rounded to int8, in groups of 32 with one scale each"
+        return ""
+
     def edits_of(self, address: str) -> list[Edit]:
         return [edit for edit in self.edits if edit.address == address]
 
@@ -165,7 +175,7 @@ class Run:
         """What an engine is asked for."""
         return Task(
             self.program,
-            steps if isinstance(steps, Steps) else Steps(steps),
+            steps if isinstance(steps, Steps) else Steps.of(self.program, steps),
             self.setting.weights,
             self.setting.precision,
             self.look,

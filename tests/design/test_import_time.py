@@ -10,7 +10,7 @@ import pytest
 
 from .tree import run
 
-HEAVY = ("numba", "psutil", "rich", "scipy", "tiktoken", "tokenizers", "torch", "transformers", "typer")
+HEAVY = ("llvmlite", "numba", "psutil", "rich", "scipy", "tiktoken", "tokenizers", "torch", "transformers", "typer")
 ALLOWED_SECONDS = 0.15
 PAIRS = 9
 
@@ -33,6 +33,12 @@ def heavy_loaded_by(code: str, stand_ins: Path) -> list[str]:
 
 def test_import_loads_nothing_heavy(stand_ins):
     assert heavy_loaded_by("import byhand", stand_ins) == []
+
+
+def test_the_reference_engine_needs_no_compiler(stand_ins):
+    (stand_ins / "psutil.py").unlink()  # a run asks how much memory is free
+    code = "import byhand; byhand.load('aab').run('aab', engine='reference')"
+    assert heavy_loaded_by(code, stand_ins) == ["psutil"]
 
 
 @pytest.mark.parametrize("name", HEAVY)

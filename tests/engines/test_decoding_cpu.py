@@ -1,5 +1,7 @@
 """Texts that grow on the cpu engine: the reference's logits at every step, from any weights, in a cache that stays."""
 
+from dataclasses import replace
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -94,10 +96,16 @@ def test_as_with_a_run_of_the_whole_text(name):
 # --- edits and captures -------------------------------------------------------------------------------------------
 
 EDITS = {
-    "gpt2-tiny": [("blocks.0.attn.heads", {"head": 1, "zero": True}), ("blocks.1.attn.weights", {"key": 0, "scale": 0.5})],
+    "gpt2-tiny": [
+        ("blocks.0.attn.heads", {"head": 1, "zero": True}),
+        ("blocks.1.attn.weights", {"key": 0, "scale": 0.5}),
+    ],
     "llama-tiny": [("blocks.0.attn.k", {"group": 1, "position": 2, "scale": 3.0}), ("blocks.1.mlp.act", {"add": 0.1})],
     "original-tiny": [("blocks.0.cross.weights", {"key": 2, "scale": 2.0}), ("source.blocks.0.out", {"scale": 1.5})],
-    "original-decoder-tiny": [("token.weight", {"token": 3, "scale": 2.0}), ("blocks.1.out", {"position": 5, "zero": True})],
+    "original-decoder-tiny": [
+        ("token.weight", {"token": 3, "scale": 2.0}),
+        ("blocks.1.out", {"position": 5, "zero": True}),
+    ],
 }
 
 
@@ -109,7 +117,7 @@ def test_edits_and_captures(name, cached):
         source = "Bonjour" if name == "original-tiny" else None
         setting = {"source": source, "dtype": dtype, "engine": chosen, "cached": cached, "keep": "all"}
         made.append(of.generate("Hello", edits=EDITS[name], max_tokens=6, temperature=0.0, **setting))
-    ours, theirs = ([token for piece in each for token in np.ravel(piece.token)] for each in made)
+    ours, theirs = (each.finish().tokens for each in made)
     assert ours == theirs
     for address in to_keep(of.program, "all"):
         apart = difference(made[0].captured(address).array, made[1].captured(address).array)
@@ -124,7 +132,7 @@ def test_the_cache_grows_in_place():
     fed = decoding(of)
     fed.feed([[1, 2, 3]])
     places = {past: (array.ctypes.data, array.strides) for past, array in fed.cache.items()}
-    key = next(past for past in places if past.endswith(".k"))
+    key = next(iter(places))
     first = fed.cache[key][0, :3].copy()
     for token in range(90):
         fed.feed([[token]])
@@ -151,6 +159,16 @@ def test_a_cache_in_bfloat16(name):
     assert all(array.dtype.name == "bfloat16" for array in fed.cache.values())
 
 
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16], ids=["f32", "bf16"])
+def test_a_cache_that_grows_beyond_what_is_reserved(dtype, monkeypatch):
+    monkeypatch.setattr("byhand.decoding.RESERVED_PLACES", 64)
+    of = lengthened("llama-tiny")
+    tolerance = TOLERANCE if dtype is np.float32 else SHORT_CACHE
+    text = np.random.default_rng(1).integers(0, 96, 140).tolist()
+    steps = [[text[:60]], *[[[token]] for token in text[60:]]]
+    check_steps(steps, decoding(of, cache_dtype=dtype), exactly(of), tolerance)
+
+
 # --- weights in other types ---------------------------------------------------------------------------------------
 
 WIDE = {"layers": 2, "width": 64, "heads": 4, "hidden": 96, "vocabulary": 90, "context": 80}
@@ -169,7 +187,7 @@ def weighing(family, change):
 
 def in_blocks(family, kind):
     of = MODELS[family]
-    return byhand.make(of.family, of.config, dict(quantise(of.weights, of.program, kind).sources))
+    return replace(of, weights=quantise(of.weights, of.program, kind), programs={})
 
 
 @FAMILIES

@@ -145,6 +145,8 @@ def print_explanation(each: Explanation, run: Run, most: int | None, digits: int
         show.write(show.dim(where))
     if each.note:
         show.write(f"edited: {each.note}")
+    if each.remark:
+        show.write(show.wrapped(f"computed otherwise: {each.remark}", 0))
     if not each.operands and not each.working:
         return show.write("set by an edit" if each.operator == "edit" else leaf(each))
     if each.working:

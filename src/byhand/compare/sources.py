@@ -96,8 +96,9 @@ class FromRun:
         if all(same(inputs[key], self.run.inputs.get(key)) for key in read):
             return of_run(name, self.run)
         prepared = made.prepare(self.program, {k: array for k, array in inputs.items() if k in self.program.inputs})
-        setting = self.run.setting
-        return of_run(name, execute(self.program, setting.weights, prepared, setting.precision, "all", setting.tokens))
+        of = self.run.setting
+        run = execute(self.program, of.weights, prepared, of.precision, "all", of.tokens, engine=of.engine)
+        return of_run(name, run)
 
 
 def same(one: Array, other: Array | None) -> bool:

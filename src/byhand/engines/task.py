@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -23,12 +23,20 @@ def silent(step: Step) -> None:
 
 
 class Steps(tuple[Step, ...]):
-    """Steps in order, with what is asked of them again and again."""
+    """Steps of a program in order, with what is asked of them again and again."""
+
+    program: Program
+
+    @classmethod
+    def of(cls, program: Program, steps: Iterable[Step]) -> Steps:
+        made = cls(steps)
+        made.program = program
+        return made
 
     @cached_property
-    def outer(self) -> tuple[str, ...]:
-        """What they read that none of them writes."""
-        made = {address for step in self for address in step.writes.values()}
+    def given(self) -> tuple[str, ...]:
+        """What they read that none of them writes and that is no weight."""
+        made = {address for step in self for address in step.writes.values()} | self.program.weights.keys()
         reads = dict.fromkeys(read for step in self for read in step.reads if read is not None)
         return tuple(read for read in reads if read not in made)
 

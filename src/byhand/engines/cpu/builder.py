@@ -42,7 +42,8 @@ class Resident:
     """The weights of one model as kernels read them, shared by all of its plans."""
 
     def __init__(self, weights: Weights) -> None:
-        self.sources = weights
+        self.sources = Weights.__new__(Weights)
+        self.sources.sources = weights.sources  # not the object itself, which would then never go
         self.matrices: dict[tuple[str, int, bool], Matrix] = {}
         self.vectors: dict[str, Array] = {}
 

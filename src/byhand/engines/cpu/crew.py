@@ -114,8 +114,8 @@ def perform(shared, size, me):
         invoke(peek(row + 8 * FUNCTION), peek(row + 8 * JOB), me)
         if peek(row + 8 * MEET) or c + 1 == last:
             meet(shared, size)
-            if me == 0:
-                poke(row + 8 * TICKS, ticks())
+        if me == 0:
+            poke(row + 8 * TICKS, ticks())
 
 
 @compiled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
@@ -32,6 +33,7 @@ class Prepared:
 
 
 PREPARED: dict[int, Prepared] = {}
+PLANNING = threading.RLock()
 
 
 class Cpu:
@@ -58,14 +60,17 @@ CPU = Cpu()
 
 def planned(task: Task, given: dict[str, Array | None]) -> Plan:
     """The plan for a task: one that was made before for the same steps and shapes, or a new one."""
-    plans, key = prepared(task.weights).plans, key_of(task, given)
-    plan = plans.get(key)
-    if plan is None:
+    key = key_of(task, given)
+    with PLANNING:
+        plans = prepared(task.weights).plans
+        plan = plans.get(key)
+        if plan is not None:
+            plans.move_to_end(key)
+            return plan
         plan = plans[key] = Plan(task, given, prepared(task.weights).resident, team())
         while len(plans) > PLANS or (len(plans) > 1 and sum(each.nbytes for each in plans.values()) > PLAN_BYTES):
             plans.popitem(last=False)
-    plans.move_to_end(key)
-    return plan
+        return plan
 
 
 def prepared(weights: Weights) -> Prepared:
@@ -77,7 +82,7 @@ def prepared(weights: Weights) -> Prepared:
 
 def given_to(task: Task) -> dict[str, Array | None]:
     """What the steps read that neither they nor the weights are, by address; None for a mask that follows its rule."""
-    return {address: task.look(address) for address in task.steps.outer if address not in task.weights}
+    return {address: task.look(address) for address in task.steps.given}
 
 
 def key_of(task: Task, given: dict[str, Array | None]) -> tuple[Any, ...]:

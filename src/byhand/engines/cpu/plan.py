@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from time import perf_counter
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from byhand.engines import reference
 from byhand.engines.cpu.buffers import Pool, aligned, cut, laid_out
 from byhand.engines.cpu.builder import LOWERINGS, Builder, Resident, Values
-from byhand.engines.cpu.fusion import PRODUCTS, Group, grouped
+from byhand.engines.cpu.fusion import PRODUCTS, Group, grouped, named, stages
 from byhand.engines.cpu.kernels.attention import lower_attention
 from byhand.engines.cpu.kernels.checking import find_nan
 from byhand.engines.cpu.kernels.products import lower_product
@@ -27,6 +27,7 @@ from byhand.shapes import Shape
 Array = np.ndarray[Any, Any]
 
 WHOLE = {"draw", "argmax"}  # operators whose output is token ids
+LOGITS = "logits"  # which a loss reads only in part
 WORK_AT_ONCE = 5e9  # operations between two looks at Ctrl-C
 MASKS = {"causal", "everything", "reached", "source"}
 
@@ -50,6 +51,7 @@ class Plan:
     def __init__(self, task: Task, given: Mapping[str, Array | None], weights: Resident, team: Team) -> None:
         self.team, self.lock, self.steps = team, threading.RLock(), tuple(task.steps)
         self.groups = grouped(task.steps, task.edited)
+        self.stages = stages(self.groups, task.edited)
         self.shapes = task.shapes()
         self.given = {address: prepared(array) for address, array in given.items() if array is not None}
         self.rules = [address for address, array in given.items() if array is None]
@@ -61,8 +63,8 @@ class Plan:
         self.builder = Builder(values, weights, team.size, task.precision.name == "int8")
         self.parts: list[Part] = [Part()]
         self.ranges: list[tuple[int, int]] = []
-        for group in self.groups:
-            self.lower(group, task)
+        for group, *pair in zip(self.groups, self.stages, [*self.stages, -1][1:], strict=True):
+            self.lower(group, task, meet=pair[0] != pair[1])
         self.flag = np.zeros(1, np.int64)
         self.check()
         self.parts[-1].last = len(self.builder.jobs)
@@ -76,9 +78,9 @@ class Plan:
         """Give every value that is read by another group, kept or edited its memory."""
         last: dict[str, int] = {}
         born: dict[str, int] = {}
-        for i, group in enumerate(self.groups):
-            last |= dict.fromkeys(group.reads, i)
-            born |= dict.fromkeys(group.writes, i)
+        for stage, group in zip(self.stages, self.groups, strict=True):
+            last |= dict.fromkeys(group.reads, stage)
+            born |= dict.fromkeys(group.writes, stage)
         needed = [each for each in born if each in last or each in task.keep or each in task.edited]
         needed = [address for address in needed if address not in self.aliases]
         types = {address: np.int64 if self.whole(address) else np.float32 for address in needed}
@@ -105,7 +107,7 @@ class Plan:
         }
 
     def whole(self, address: str) -> bool:
-        return any(step.operator.name in WHOLE for step in self.steps if step.address == address)
+        return any(named(step) in WHOLE for step in self.steps if step.address == address)
 
     @property
     def nbytes(self) -> int:
@@ -142,8 +144,11 @@ class Plan:
 
     # --- building -----------------------------------------------------------------------------------------------
 
-    def lower(self, group: Group, task: Task) -> None:
-        """Add the calls of a group, in a part of their own where something has to happen in Python around them."""
+    def lower(self, group: Group, task: Task, meet: bool) -> None:
+        """Add the calls of a group, in a part of their own where something has to happen in Python around them.
+
+        meet: whether the next group has to wait for it.
+        """
         first = len(self.builder.jobs)
         if group.foreign:
             self.end_part()
@@ -152,13 +157,13 @@ class Plan:
         else:
             self.parts[-1].groups.append(group)
             lower_group(self.builder, group)
-            self.builder.meets[-1] = True
+            self.builder.meets[-1] = meet
         self.ranges.append((first, len(self.builder.jobs)))
         self.parts[-1].work += work(group, self.shapes)
         changed = tuple(address for address in group.writes if address in task.edited)
         if changed:
             self.parts[-1].changed = changed
-        if changed or self.parts[-1].work > WORK_AT_ONCE:
+        if changed or (meet and self.parts[-1].work > WORK_AT_ONCE):
             self.end_part()
         if changed or group.foreign:
             self.builder.changed()
@@ -170,10 +175,10 @@ class Plan:
             self.parts.append(Part(first=here, last=here))
 
     def check(self) -> None:
-        """Look for NaN in what nobody reads on, where any that was made on the way arrives."""
+        """Look for NaN in what nobody reads on, where any that was made on the way arrives, and in the logits."""
         read = {read for group in self.groups for read in group.reads}
         for address in self.kept:
-            if address not in read and self.types[address] == np.float32:
+            if (address not in read or address == LOGITS) and self.types[address] == np.float32:
                 self.builder.call(find_nan, self.arrays[address].reshape(-1), self.flag)
 
     # --- running ------------------------------------------------------------------------------------------------
@@ -189,7 +194,7 @@ class Plan:
                     self.perform(part, task)
                 if self.flag[0]:
                     self.refuse_nan(task, kept)
-                return kept | {a: self.given[past] for a, past in self.aliases.items() if a in task.keep}
+                return kept | {a: given[past] for a, past in self.aliases.items() if a in task.keep}
             finally:
                 self.let_go()
 
@@ -218,6 +223,7 @@ class Plan:
         self.arrays |= self.given | kept | {address: self.given[past] for address, past in self.aliases.items()}
         outer = self.given | kept
         moved = {address for address, array in outer.items() if bound[address] is not array}
+        self.bound |= dict.fromkeys(moved, lambda: None)  # who is interrupted here points them anew
         for patch in self.builder.patches if moved else ():
             if patch.address in moved:
                 patch.job.point(patch.place, outer[patch.address].ctypes.data + patch.offset)
@@ -232,12 +238,18 @@ class Plan:
 
     def compute(self, group: Group, task: Task) -> None:
         """A step without kernels, by its operator's own NumPy code."""
-        look = lambda address: self.arrays[address] if address in self.arrays else task.look(address)  # noqa: E731
-        for address, array in reference.compute(group.steps[0], look, task.precision).items():
-            if address in self.arrays:
-                self.arrays[address][...] = array
 
-    def refuse_nan(self, task: Task, kept: Mapping[str, Array]) -> None:
+        def look(address: str) -> Array:
+            return self.arrays[address] if address in self.arrays else task.look(address)
+
+        try:
+            made = reference.compute(group.steps[0], look, task.precision)
+        except NotANumber:
+            self.refuse_nan(task, {})
+        for address in made.keys() & self.arrays.keys():
+            self.arrays[address][...] = made[address]
+
+    def refuse_nan(self, task: Task, kept: Mapping[str, Array]) -> NoReturn:
         """Raise NotANumber, naming the first step that made one, which the reference engine finds."""
 
         def look(address: str) -> Array:
@@ -247,7 +259,8 @@ class Plan:
             look(address)
         self.set_ends()
         reference.forward(task.steps, look, task.precision, task.keep, task.change, stored=task.stored)
-        address = next(a for a, array in kept.items() if array.dtype.kind == "f" and np.isnan(array).any())
+        found = (a for a, array in kept.items() if array.dtype.kind == "f" and np.isnan(array).any())
+        address = next(found, "a value")
         raise NotANumber(f"{address} holds NaN, which the reference engine computes nowhere: try engine reference")
 
     def seconds(self) -> list[float]:
@@ -267,7 +280,7 @@ class Plan:
 
 def lower_group(b: Builder, group: Group) -> None:
     first = group.steps[0]
-    if first.operator.name in PRODUCTS:
+    if named(first) in PRODUCTS:
         lower_product(b, list(group.steps))
     elif len(group.steps) > 1:
         lower_attention(b, list(group.steps))
@@ -277,7 +290,7 @@ def lower_group(b: Builder, group: Group) -> None:
 
 def aliases(groups: Sequence[Group], own: frozenset[str]) -> dict[str, str]:
     """The values that are what they are made from, written to: caches that grow in place."""
-    steps = [step for group in groups for step in group.steps if step.operator.name == "append"]
+    steps = [step for group in groups for step in group.steps if named(step) == "append"]
     return {step.address: str(step.reads[0]) for step in steps if step.reads[0] in own}
 
 

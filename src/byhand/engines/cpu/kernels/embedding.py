@@ -12,6 +12,7 @@ from byhand.engines.cpu.kernels.norms import rows
 from byhand.engines.cpu.matrix import Matrix
 from byhand.engines.cpu.simd import bf16, cos, half, sin
 from byhand.program import Step
+from byhand.shapes import split_evenly
 
 
 @exact
@@ -160,6 +161,7 @@ def lower_lookup(b: Builder, step: Step) -> None:
 @lowers("sinusoidal_positions")
 def lower_sinusoidal_positions(b: Builder, step: Step) -> None:
     out_ND = rows(made(b, step))
+    split_evenly(out_ND.shape[1], 2, "width", "waves (sine and cosine)")
     D, base = out_ND.shape[1], step.attributes.get("base", step.operator.settings["base"])
     wavelength_I = base ** (2 * np.arange(D // 2) / D)
     b.call(waves, b.array(step.names["position"]).reshape(-1), wavelength_I, out_ND)

@@ -47,14 +47,13 @@ def product_by_panels(job, me):
     while piece < pieces:
         coming = take(job, 1)
         n0, m0 = piece % blocks * block, piece // blocks * WIDTH
-        n1, m1 = min(n0 + block, N), min(m0 + WIDTH, M)
+        n1 = min(n0 + block, N)
         for k0 in range(0, K, DEPTH):
             unpack(job, me, m0, k0, min(k0 + DEPTH, K))
             if k0 + DEPTH < K:
                 multiply_panel(job, me, n0, n1, m0, k0, m0, k0 + DEPTH)
             else:
                 multiply_panel(job, me, n0, n1, m0, k0, coming // blocks * WIDTH, 0)
-        finish(job, n0, n1, m0, m1)
         piece = coming
 
 
@@ -135,6 +134,8 @@ def multiply_panel(job, me, n0, n1, m0, k0, next_m, next_k):
         else:
             store(panel_IKC, (me, DEPTH, 0), acc)
             add_part(job, me, n, min(n + ROWS, n1), m0, min(m0 + WIDTH, M), k0)
+        if k0 + depth == K:
+            finish(job, n, min(n + ROWS, n1), m0, min(m0 + WIDTH, M))
 
 
 @function
