@@ -42,6 +42,7 @@ Q8_0, Q4_0 = 34, 18  # bytes of a block: its scale, and 32 numbers
 OFFSET = {"q8_0": 128, "q4_0": 8}  # of a weight as a byte without a sign
 FEW = 4  # rows, at the most, for which reading the weights takes longer than computing
 SLAB = 32  # outputs that a thread takes at a time
+AHEAD = 8192  # bytes: what is asked for that much earlier is there when it is needed
 OUTS = 4  # outputs that are added up together, at the most
 
 
@@ -96,31 +97,33 @@ def few(job, me, size):
     outs = made_NM.shape[1]
     m = take(job, SLAB)
     while m < outs:
-        until = min(m + SLAB, outs)
+        until, coming = min(m + SLAB, outs), take(job, SLAB)
         if rows == 1:
-            slab(job, me, m, until, size, 1, 4)
+            slab(job, me, m, until, coming, size, 1, 4)
         elif rows == 2:
-            slab(job, me, m, until, size, 2, 4)
+            slab(job, me, m, until, coming, size, 2, 4)
         else:
-            slab(job, me, m, until, size, 4, 2)
+            slab(job, me, m, until, coming, size, 4, 2)
         finish(job, 0, len(made_NM), m, until)
-        m = take(job, SLAB)
+        m = coming
 
 
 @function
-def slab(job, me, first, until, size, rows, outs):
-    """Outputs first … until-1 of all rows, some at a time."""
+def slab(job, me, first, until, coming, size, rows, outs):
+    """Outputs first … until-1 of all rows, some at a time; those from `coming` on will be asked for next."""
     size, rows, outs = literally(size), literally(rows), literally(outs)
     made_NM, weight_MB = array(job, 4, float32, 2), array(job, 8, uint8, 2)
     blocks = weight_MB.shape[1] // size
     full, rest = blocks // GROUPS, blocks % GROUPS
+    ahead = (AHEAD // (outs * weight_MB.shape[1]) + 1) * outs
     for m in range(first, until, outs):
+        soon = m + ahead if m + ahead < until else coming + m + ahead - until
         sums, high = zeros(float32, outs, rows), until - m
         for s in range(full):
             at = s * GROUPS * size
-            for i in range(outs):  # every line of the next outputs: the processor foresees only one row at a time
+            for i in range(outs):  # every line of outputs to come: the processor foresees only one row at a time
                 for byte in range(at, at + GROUPS * size, LINE):
-                    prefetch(job, 8, m + outs + i, byte)
+                    prefetch(job, 8, soon + i, byte)
             sums = stack(job, sums, 8, (m, at, high), s, size, rows, outs)
         if rest:
             keep_rests(job, me, m, full * GROUPS * size, min(high, outs))
