@@ -7,10 +7,10 @@ get different numbers of tokens, a shorter row repeats its last token at its own
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from inspect import signature
-from math import prod
 from types import ModuleType
 from typing import Any
 
@@ -21,9 +21,9 @@ from byhand.changes import Edit
 from byhand.engines import REFERENCE, Engine, Steps
 from byhand.engines.reference import Precision
 from byhand.errors import AddressError, InputError
-from byhand.growing import NO_END, Placed, checked, crossing, static_addresses
+from byhand.growing import NO_END, Cache, Placed, checked, crossing, static_addresses
 from byhand.inputs import array_of, prepare, within
-from byhand.memory import fit, refuse_too_large
+from byhand.memory import refuse_too_large
 from byhand.operators import append, mask
 from byhand.program import Program
 from byhand.run import Run, changed_input, silent, to_keep
@@ -33,8 +33,6 @@ from byhand.tensor import Tensor
 from byhand.weights import Weights, frozen
 
 Array = np.ndarray[Any, Any]
-FEWEST_PLACES = 64
-RESERVED_PLACES = 32768  # of a cache that grows in place
 
 
 @dataclass(eq=False, repr=False)
@@ -94,9 +92,10 @@ class Decoding:
         self.source: dict[str, Array] = {}
         self.read: list[list[int]] = []
         self.cache: dict[str, Array] = {}
-        self.reserved: dict[str, Array] = {}
         self.ways: dict[tuple[Any, ...], Way] = {}
         self.in_place = self.cached and self.engine is not REFERENCE
+        kept_as = np.dtype(self.precision.kept if self.cache_dtype is None else self.cache_dtype)
+        self.keeping = Cache(self.reading, list(self.joins), kept_as, self.in_place, self.context)
         self.pieces: list[Piece] = []
         self.lasting: dict[str, Array] = {}
 
@@ -131,14 +130,18 @@ class Decoding:
         for edit in edits:
             if edit.address in inputs and edit.address not in self.static:
                 inputs[edit.address] = changed_input(edit, inputs[edit.address], self.reading)
-        setting = Setting(
-            self.reading, self.weights, inputs, self.precision, frozenset(), self.tokens, engine=self.engine
-        )
         way = self.way(inputs, logits)
-        task = Run(setting, {}, tuple(edits)).task(way.steps, way.targets, silent)
-        own = frozenset(self.cache) if self.in_place else frozenset[str]()
-        made = self.engine.forward(replace(task, shapes=lambda: way.shapes, own=own))
-        self.cache |= {past: made[joined] for past, joined in self.joins().items()}
+        way.inputs.update(inputs)
+        if way.repeated is None or edits:
+            setting = Setting(
+                self.reading, self.weights, way.inputs, self.precision, frozenset(), self.tokens, engine=self.engine
+            )
+            task = Run(setting, {}, tuple(edits)).task(way.steps, way.targets, silent)
+            own = frozenset(self.cache) if self.in_place else frozenset[str]()
+            way.repeated = self.engine.repeated(replace(task, shapes=lambda: way.shapes, own=own))
+        made = way.repeated()
+        if not self.in_place:
+            self.cache = self.keeping.arrays = {past: made[joined] for past, joined in self.joins.items()}
         self.collect(piece, made)
         return made
 
@@ -211,7 +214,7 @@ class Decoding:
         B, T = piece.tokens.shape
         if not self.cached:
             return prepare(self.program, {"tokens": piece.tokens, "positions": piece.positions, **self.source})
-        self.make_room(B, int(piece.positions.max()) + 1)
+        self.cache = self.keeping.room(B, int(piece.positions.max()) + 1)
         places = next((array.shape[1] for array in self.cache.values()), T)
         # an engine that writes in place counts for itself how far each position may see
         by_rule = self.in_place and not any(edit.address == "mask" for edit in self.changes)
@@ -221,35 +224,14 @@ class Decoding:
             crossed["cross.mask"] = np.repeat(self.source["cross.mask"][:, None], T, axis=1)
         return {"tokens": piece.tokens, "positions": piece.positions, "mask": seen_BTS, **crossed, **self.cache}
 
-    def make_room(self, B: int, needed: int) -> None:
-        """Let the cache have places for so many positions, twice as many as before when it grows."""
-        have = next((array.shape[1] for array in self.cache.values() if len(array) == B), 0)
-        if needed <= have:
-            return
-        places = int(min(self.context, max(FEWEST_PLACES, 1 << (needed - 1).bit_length())))
-        reserve = int(min(self.context, max(RESERVED_PLACES, places))) if self.in_place else places
-        shapes = self.reading.shapes(B, 1, 1, places)
-        dtype = np.dtype(self.precision.kept if self.cache_dtype is None else self.cache_dtype)
-        need = sum(prod(shapes[past]) for past in self.joins()) * dtype.itemsize
-        twice = ", twice while it is made anew," if not self.in_place else ""
-        what = f"a cache of {places} places for {B} texts{twice}"
-        fit(2 * need if twice else need, what, "read fewer texts at once, or shorter ones")
-        for past in self.joins():
-            if past not in self.reserved or self.reserved[past].shape[1] < places or not have:
-                # zeros take no memory before they are written to, so there can be room for what may come
-                grown = np.zeros((B, reserve, *shapes[past][2:]), dtype)
-                if have:
-                    grown[:, :have] = self.cache[past]
-                self.reserved[past] = grown
-            self.cache[past] = self.reserved[past][:, :places]
-
+    @cached_property
     def joins(self) -> dict[str, str]:
         """For every cache, the value that it is the next time."""
         return {str(step.reads[0]): step.address for step in self.reading if step.operator is append}
 
     def targets(self) -> set[str]:
         """What has to be computed of a piece."""
-        return {"logits", *self.joins().values(), *(self.kept - self.lasting.keys())}
+        return {"logits", *self.joins.values(), *(self.kept - self.lasting.keys())}
 
     def placed(self, edit: Edit, piece: Piece) -> Edit:
         """The edit of a run of the whole text as an edit of a piece of it."""
@@ -335,13 +317,17 @@ class Decoding:
         return {"T": asking, "S": asked} if "B" in self.program.axes(address) else {}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Way:
-    """How a piece of some size is computed: what is wanted of it, by which steps, and the shapes of all values."""
+    """How a piece of some size is computed: what is wanted of it, by which steps, the shapes of all values, the inputs
+    of the last such piece, and what computes it again for others.
+    """
 
     targets: frozenset[str]
     steps: Steps
     shapes: dict[str, Shape]
+    inputs: dict[str, Array] = field(default_factory=dict)
+    repeated: Callable[[], dict[str, Array]] | None = None
 
 
 @dataclass

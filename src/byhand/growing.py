@@ -5,8 +5,9 @@ An edit names positions of the text; a piece of the text has some of them, each 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,13 @@ import numpy as np
 from byhand.addresses import is_side, resolve
 from byhand.changes import Edit
 from byhand.errors import InputError, ShapeError
+from byhand.memory import fit
 from byhand.program import Program
 from byhand.shapes import Shape
 
 Array = np.ndarray[Any, Any]
+FEWEST_PLACES = 64
+RESERVED_PLACES = 32768  # of a cache that grows in place
 NO_END = 1 << 62  # where a slice of positions ends that has no end
 
 
@@ -32,6 +36,53 @@ def static_addresses(program: Program) -> frozenset[str]:
 def crossing(address: str) -> bool:
     """Whether a value is about attention to the source text, whose keys do not grow."""
     return ".cross." in address or address.startswith("cross.")
+
+
+# --- keys and values -----------------------------------------------------------------------------------------------
+
+
+class Cache:
+    """The keys and values of what was read, [B, places, G, K], by the address of the input that they are.
+
+    in_place: whether the engine writes into them; then there is room for more behind the places in use, and growing
+    copies nothing until it is used up. dtype: what they are kept as; context: the most places.
+    """
+
+    def __init__(self, program: Program, names: Sequence[str], dtype: Any, in_place: bool, context: int) -> None:
+        self.program, self.names, self.dtype, self.in_place, self.context = program, names, dtype, in_place, context
+        self.arrays: dict[str, Array] = {}
+        self.reserved: dict[str, Array] = {}
+
+    def room(self, B: int, needed: int) -> dict[str, Array]:
+        """The caches with places for so many positions of B texts, twice as many as before when they grow.
+
+        Raises MemoryRefused when there is no memory for them.
+        """
+        have = next((array.shape[1] for array in self.arrays.values() if len(array) == B), 0)
+        if needed <= have:
+            return self.arrays
+        places = int(min(self.context, max(FEWEST_PLACES, 1 << (needed - 1).bit_length())))
+        shapes = self.program.shapes(B, 1, 1, places)
+        need = sum(prod(shapes[name]) for name in self.names) * self.dtype.itemsize
+        inside = have and self.in_place and places <= min(each.shape[1] for each in self.reserved.values())
+        twice = ", twice while it is made anew," if not self.in_place or (have and not inside) else ""
+        what = f"a cache of {places} places for {B} texts{twice}"
+        fit(2 * need if twice else need, what, "read fewer texts at once, or shorter ones")
+        if not inside:
+            self.reserve(B, places, shapes)
+            for name, array in self.arrays.items() if have else ():
+                self.reserved[name][:, :have] = array
+        self.arrays = {name: self.reserved[name][:, :places] for name in self.names}
+        return self.arrays
+
+    def reserve(self, B: int, places: int, shapes: Mapping[str, Shape]) -> None:
+        """Memory for all caches. It is one piece of zeros, which is taken from the system where it is written to, in
+        large pages where there are some.
+        """
+        most = max(RESERVED_PLACES, places) if self.in_place else places
+        each = (B, int(min(self.context, most)), *shapes[self.names[0]][2:])
+        whole = np.zeros((len(self.names), *each), self.dtype)
+        self.reserved = dict(zip(self.names, whole, strict=True))
 
 
 # --- edits ---------------------------------------------------------------------------------------------------------

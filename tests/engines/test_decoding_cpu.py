@@ -8,12 +8,13 @@ import pytest
 
 import byhand
 from byhand.checkpoints.blocks import quantise
-from byhand.decoding import RESERVED_PLACES, Decoding
+from byhand.decoding import Decoding
 from byhand.engines import engine
 from byhand.engines.cpu.simd import COMPILED
 from byhand.engines.reference import precision
 from byhand.engines.tolerances import TOLERANCES
 from byhand.families import gpt2, llama
+from byhand.growing import RESERVED_PLACES
 from byhand.run import to_keep
 from byhand.weights import Weights
 
@@ -139,7 +140,7 @@ def test_the_cache_grows_in_place():
     assert fed.cache[key].shape[1] == 128
     assert {past: (array.ctypes.data, array.strides) for past, array in fed.cache.items()} == places
     assert same_bits(fed.cache[key][0, :3].copy(), first)
-    assert all(array.shape[1] == min(RESERVED_PLACES, of.config.context) for array in fed.reserved.values())
+    assert all(array.shape[1] == min(RESERVED_PLACES, of.config.context) for array in fed.keeping.reserved.values())
 
 
 def test_two_texts_at_once_do_not_share_a_cache():
@@ -161,7 +162,7 @@ def test_a_cache_in_bfloat16(name):
 
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16], ids=["f32", "bf16"])
 def test_a_cache_that_grows_beyond_what_is_reserved(dtype, monkeypatch):
-    monkeypatch.setattr("byhand.decoding.RESERVED_PLACES", 64)
+    monkeypatch.setattr("byhand.growing.RESERVED_PLACES", 64)
     of = lengthened("llama-tiny")
     tolerance = TOLERANCE if dtype is np.float32 else SHORT_CACHE
     text = np.random.default_rng(1).integers(0, 96, 140).tolist()

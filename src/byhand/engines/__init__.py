@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from byhand.engines import reference
 from byhand.engines.task import Engine, Steps, Task, silent
@@ -24,6 +24,9 @@ class Reference:
         return reference.forward(
             task.steps, task.look, task.precision, task.keep, task.change, task.progress, task.stored
         )
+
+    def repeated(self, task: Task) -> Callable[[], dict[str, reference.Array]]:
+        return lambda: self.forward(task)
 
     def inner(self, steps: Sequence[Step], keep: Collection[str]) -> set[str]:
         return set()

@@ -83,6 +83,10 @@ class Engine(Protocol):
         """The values to keep by address. Raises ShapeError and NotANumber, naming the step."""
         ...
 
+    def repeated(self, task: Task) -> Callable[[], dict[str, Array]]:
+        """`forward` of one task again and again, for what `look` gives then, in the same shapes."""
+        ...
+
     def inner(self, steps: Sequence[Step], keep: Collection[str]) -> set[str]:
         """Addresses of the values that never lie in memory, when these are kept."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,11 @@ class Cpu:
         """The values to keep by address. Raises ShapeError and NotANumber, naming the step."""
         given = given_to(task)
         return planned(task, given).run(task, given)
+
+    def repeated(self, task: Task) -> Callable[[], dict[str, Array]]:
+        """`forward` of one task again and again, for what `look` gives then, in the same shapes."""
+        plan = planned(task, given_to(task))
+        return lambda: plan.run(task, given_to(task))
 
     def inner(self, steps: Sequence[Step], keep: Collection[str]) -> set[str]:
         """Addresses of the values that never lie in memory, when these are kept."""

@@ -37,6 +37,9 @@ NO_FLOATS, NO_SHORTS = np.zeros((1, 1, 1, 1), np.float32), np.zeros((1, 1, 1, 1)
 # --- kernels of single steps ------------------------------------------------------------------------------------------
 
 
+AT_ONCE = 4096  # numbers that a thread copies before it asks for more work
+
+
 @kernel
 def mask_rows(job, me):
     """masked_BHTS = score_BHTS where allowed_BTS, else the fill."""
@@ -99,16 +102,18 @@ def append_rows(job, me):
     """Write new_BTGK to its places in a cache of floats, or of 16 bits; in order, so that the last token counts."""
     new_BTGK, place_BT = array(job, 0, float32, 4), array(job, 1, int64, 2)
     out_BSGK, out16_BSGK = array(job, 2, float32, 4), array(job, 3, uint16, 4)
-    B, T, G, _ = new_BTGK.shape
-    bg = take(job, 1)
-    while bg < B * G:
-        b, g = bg // G, bg % G
-        for t in range(T):
-            if whole(job, 4):
-                shorten(new_BTGK[b, t, g], out16_BSGK[b, place_BT[b, t], g])
-            else:
-                copy(new_BTGK[b, t, g], out_BSGK[b, place_BT[b, t], g])
-        bg = take(job, 1)
+    B, T, G, K = new_BTGK.shape
+    each = AT_ONCE // (T * K) + 1
+    start = take(job, each)
+    while start < B * G:
+        for bg in range(start, min(start + each, B * G)):
+            b, g = bg // G, bg % G
+            for t in range(T):
+                if whole(job, 4):
+                    shorten(new_BTGK[b, t, g], out16_BSGK[b, place_BT[b, t], g])
+                else:
+                    copy(new_BTGK[b, t, g], out_BSGK[b, place_BT[b, t], g])
+        start = take(job, each)
 
 
 @exact
