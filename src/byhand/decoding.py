@@ -121,6 +121,8 @@ class Decoding:
         piece = Piece.of(rows, self.cached)
         made = self.compute(piece, True)
         self.read = texts
+        if piece.tokens.shape[1] == 1 and "logits" not in self.kept:
+            return made["logits"][:, 0]
         return made["logits"][range(len(texts)), [length - 1 for length in piece.lengths]]
 
     def compute(self, piece: Piece, logits: bool) -> dict[str, Array]:
@@ -147,7 +149,7 @@ class Decoding:
 
     def way(self, inputs: Mapping[str, Array], logits: bool) -> Way:
         """Which steps make what is wanted of a piece of these sizes. Raises MemoryRefused if it would not fit."""
-        key = (logits, *(array.shape for array in inputs.values() if array is not None))
+        key = (logits, inputs["tokens"].shape, next((array.shape[1] for array in self.cache.values()), 0))
         if key not in self.ways:
             shapes = {name: array.shape for name, array in inputs.items() if array is not None}
             B, T = shapes["tokens"]
@@ -197,7 +199,10 @@ class Decoding:
                 raise InputError(f"text {i}: token ids must be whole numbers, got {list(tokens)!r:.50}")
             if not self.read and not len(tokens):
                 raise InputError(f"text {i} is empty; give at least one token")
-            within(np.array(tokens, np.int64), 0, self.program.sizes["V"], f"token id of text {i}", "the vocabulary")
+            if not all(0 <= token < self.program.sizes["V"] for token in tokens):
+                within(
+                    np.array(tokens, np.int64), 0, self.program.sizes["V"], f"token id of text {i}", "the vocabulary"
+                )
         before = self.read or [[]] * len(new)
         return [[*text, *map(int, tokens)] for text, tokens in zip(before, new, strict=True)]
 
@@ -219,7 +224,7 @@ class Decoding:
         # an engine that writes in place counts for itself how far each position may see
         by_rule = self.in_place and not any(edit.address == "mask" for edit in self.changes)
         seen_BTS: Any = None if by_rule else np.arange(places) <= piece.positions[:, :, None]
-        crossed = {name: self.lasting[name] for name in self.reading.inputs if name in self.lasting}
+        crossed = {name: array for name, array in self.lasting.items() if name in self.reading.inputs}
         if crossed:
             crossed["cross.mask"] = np.repeat(self.source["cross.mask"][:, None], T, axis=1)
         return {"tokens": piece.tokens, "positions": piece.positions, "mask": seen_BTS, **crossed, **self.cache}

@@ -55,6 +55,7 @@ class Pool:
     def __init__(self, most: int) -> None:
         self.most, self.unused = most, 0
         self.free: dict[int, list[Array]] = {}
+        self.lent: dict[int, tuple[weakref.ref[Array], Array]] = {}  # by the id of the reference
 
     def lease(self, size: int) -> Array:
         """So much memory; it comes back when it and all views of it are gone."""
@@ -65,10 +66,12 @@ class Pool:
         else:
             owner = aligned(size)
         lent = np.frombuffer(memoryview(owner), np.uint8)  # views of it refer to this array, not to the owner
-        weakref.finalize(lent, self.back, owner)
+        reference = weakref.ref(lent, self.back)
+        self.lent[id(reference)] = reference, owner
         return lent
 
-    def back(self, owner: Array) -> None:
+    def back(self, gone: weakref.ref[Array]) -> None:
+        _, owner = self.lent.pop(id(gone))
         if self.unused + len(owner) <= self.most:
             self.free.setdefault(len(owner), []).append(owner)
             self.unused += len(owner)

@@ -14,7 +14,7 @@ import numpy as np
 
 from byhand.engines import reference
 from byhand.engines.cpu.buffers import Pool, aligned, cut, laid_out
-from byhand.engines.cpu.builder import LOWERINGS, Builder, Resident, Values
+from byhand.engines.cpu.builder import LOWERINGS, Builder, Patch, Resident, Values
 from byhand.engines.cpu.fusion import PRODUCTS, Group, grouped, named, stages
 from byhand.engines.cpu.kernels.attention import lower_attention
 from byhand.engines.cpu.kernels.checking import find_nan
@@ -69,8 +69,10 @@ class Plan:
         self.check()
         self.parts[-1].last = len(self.builder.jobs)
         self.calls = Calls(self.builder.jobs, self.builder.meets)
+        self.patches: dict[str, list[Patch]] = {}
         for patch in self.builder.patches:
             patch.job.forget(patch.place)
+            self.patches.setdefault(patch.address, []).append(patch)
 
     # --- memory -------------------------------------------------------------------------------------------------
 
@@ -213,21 +215,23 @@ class Plan:
 
     def bind(self, given: Mapping[str, Array | None]) -> dict[str, Array]:
         """Point the calls at the arrays of this run; those that it will keep."""
-        bound = {address: where() for address, where in self.bound.items()}
-        self.given = {
-            address: array if array is bound.get(address) else prepared(array)
-            for address, array in given.items()
-            if array is not None
-        }
+        self.given = {}
+        for address, array in given.items():
+            if array is not None:
+                self.given[address] = array if self.bound[address]() is array else prepared(array)
         kept, self.first_kept = self.first_kept or self.lease(), {}
-        self.arrays |= self.given | kept | {address: self.given[past] for address, past in self.aliases.items()}
         outer = self.given | kept
-        moved = {address for address, array in outer.items() if bound[address] is not array}
-        self.bound |= dict.fromkeys(moved, lambda: None)  # who is interrupted here points them anew
-        for patch in self.builder.patches if moved else ():
-            if patch.address in moved:
-                patch.job.point(patch.place, outer[patch.address].ctypes.data + patch.offset)
-        self.bound |= {address: weakref.ref(outer[address]) for address in moved}
+        moved = {address: array for address, array in outer.items() if self.bound[address]() is not array}
+        self.arrays.update(outer)
+        for address, past in self.aliases.items():
+            self.arrays[address] = self.given[past]
+        if moved:
+            self.bound |= dict.fromkeys(moved, lambda: None)  # who is interrupted here points them anew
+            for address, array in moved.items():
+                start = array.ctypes.data
+                for patch in self.patches.get(address, ()):
+                    patch.job.point(patch.place, start + patch.offset)
+            self.bound |= {address: weakref.ref(array) for address, array in moved.items()}
         return kept
 
     def let_go(self) -> None:
