@@ -89,6 +89,9 @@ def matches(program: Program, patterns: Sequence[str]) -> list[str]:
     """
     found: set[str] = set()
     for pattern in patterns:
+        if pattern in program.producer:
+            found.add(pattern)  # an address is no pattern, and there may be hundreds of them
+            continue
         fitting = {address for address in program.producer if fnmatchcase(address, pattern)}
         fitting = fitting or {address for address in program.addresses if fnmatchcase(address, pattern)}
         if not fitting:

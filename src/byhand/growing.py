@@ -14,6 +14,7 @@ import numpy as np
 
 from byhand.addresses import is_side, resolve
 from byhand.changes import Edit
+from byhand.engines.pool import Pool
 from byhand.errors import InputError, ShapeError
 from byhand.memory import fit
 from byhand.program import Program
@@ -22,6 +23,7 @@ from byhand.shapes import Shape
 Array = np.ndarray[Any, Any]
 FEWEST_PLACES = 64
 RESERVED_PLACES = 32768  # of a cache that grows in place
+SPARE = Pool(2**30)
 NO_END = 1 << 62  # where a slice of positions ends that has no end
 
 
@@ -76,13 +78,17 @@ class Cache:
         return self.arrays
 
     def reserve(self, B: int, places: int, shapes: Mapping[str, Shape]) -> None:
-        """Memory for all caches. It is one piece of zeros, which is taken from the system where it is written to, in
-        large pages where there are some.
+        """Memory for all caches in one piece, which the system gives where it is written to, in large pages if it has any.
+
+        Places that no token was put to are never read, so an engine that writes in place may have that of an earlier text.
         """
         most = max(RESERVED_PLACES, places) if self.in_place else places
         each = (B, int(min(self.context, most)), *shapes[self.names[0]][2:])
-        whole = np.zeros((len(self.names), *each), self.dtype)
-        self.reserved = dict(zip(self.names, whole, strict=True))
+        size = len(self.names) * prod(each) * self.dtype.itemsize
+        whole = (
+            SPARE.lease(size).view(self.dtype) if self.in_place else np.zeros(size // self.dtype.itemsize, self.dtype)
+        )
+        self.reserved = dict(zip(self.names, whole.reshape(-1, *each), strict=True))
 
 
 # --- edits ---------------------------------------------------------------------------------------------------------

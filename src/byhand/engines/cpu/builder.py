@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from byhand.engines.cpu.buffers import aligned, cut
+from byhand.engines.cpu.buffers import cut
 from byhand.engines.cpu.kernel import Job, Kernel
 from byhand.engines.cpu.matrix import Matrix, matrix
+from byhand.engines.pool import aligned
 from byhand.program import Step
 from byhand.weights import Weights
 

@@ -13,13 +13,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from byhand.engines import reference
-from byhand.engines.cpu.buffers import Pool, aligned, cut, laid_out
+from byhand.engines.cpu.buffers import cut, laid_out
 from byhand.engines.cpu.builder import LOWERINGS, Builder, Patch, Resident, Values
 from byhand.engines.cpu.fusion import PRODUCTS, Group, grouped, named, stages
 from byhand.engines.cpu.kernels.attention import lower_attention
 from byhand.engines.cpu.kernels.checking import find_nan
 from byhand.engines.cpu.kernels.products import lower_product
 from byhand.engines.cpu.team import TICKS, Calls, Team
+from byhand.engines.pool import Pool, aligned
 from byhand.engines.task import Task, silent
 from byhand.errors import NotANumber
 from byhand.shapes import Shape

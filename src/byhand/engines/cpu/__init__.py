@@ -1,0 +1,1 @@
+"""The cpu engine: plans of compiled kernels."""
