@@ -78,16 +78,17 @@ class Cache:
         return self.arrays
 
     def reserve(self, B: int, places: int, shapes: Mapping[str, Shape]) -> None:
-        """Memory for all caches in one piece, which the system gives where it is written to, in large pages if it has any.
+        """Memory for all caches in one piece, which the system gives where it is written to, in large pages.
 
-        Places that no token was put to are never read, so an engine that writes in place may have that of an earlier text.
+        No place is read before a token was put there, so an engine that writes in place may have that of another text.
         """
         most = max(RESERVED_PLACES, places) if self.in_place else places
         each = (B, int(min(self.context, most)), *shapes[self.names[0]][2:])
-        size = len(self.names) * prod(each) * self.dtype.itemsize
-        whole = (
-            SPARE.lease(size).view(self.dtype) if self.in_place else np.zeros(size // self.dtype.itemsize, self.dtype)
-        )
+        count = len(self.names) * prod(each)
+        if self.in_place:
+            whole = SPARE.lease(count * self.dtype.itemsize).view(self.dtype)
+        else:
+            whole = np.zeros(count, self.dtype)
         self.reserved = dict(zip(self.names, whole.reshape(-1, *each), strict=True))
 
 

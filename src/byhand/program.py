@@ -134,6 +134,7 @@ class Program:
         self.inputs: dict[str, Input] = {}
         self.weights: dict[str, str] = {}
         self.producer: dict[str, Step] = {}
+        self._shapes: dict[tuple[int | None, ...], dict[str, Shape]] = {}
 
     # --- building ---------------------------------------------------------------------------------------------
 
@@ -255,6 +256,13 @@ class Program:
 
     def shapes(self, B: int = 1, T: int = 1, S: int | None = None, C: int | None = None) -> dict[str, Shape]:
         """The shape of every value for B texts of T tokens (source texts of S, a cache with places for C tokens)."""
+        key = (B, T, S, C, len(self.steps))
+        if key not in self._shapes:
+            self._shapes.clear()
+            self._shapes[key] = self._all_shapes(B, T, S, C)
+        return dict(self._shapes[key])
+
+    def _all_shapes(self, B: int, T: int, S: int | None, C: int | None) -> dict[str, Shape]:
         extent = {"B": B, "T": T, "S": T if S is None else S, "C": T if C is None else C, **self.sizes}
         shapes = {address: tuple(extent[letter] for letter in given.extent) for address, given in self.inputs.items()}
         shapes |= {address: tuple(self.sizes[letter] for letter in axes) for address, axes in self.weights.items()}

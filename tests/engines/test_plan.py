@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 import byhand
 from byhand.engines.cpu import engine as module
-from byhand.engines.cpu.buffers import Pool, laid_out
+from byhand.engines.cpu.buffers import laid_out
 from byhand.engines.cpu.fusion import grouped
 from byhand.engines.cpu.plan import Plan
+from byhand.engines.pool import Pool
 from byhand.families import gpt2
 from byhand.run import Run, to_keep
 
