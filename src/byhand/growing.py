@@ -74,13 +74,14 @@ class Cache:
             self.reserve(B, places, shapes)
             for name, array in self.arrays.items() if have else ():
                 self.reserved[name][:, :have] = array
+        for array in self.reserved.values():
+            array[:, have:places] = 0  # hidden places count nothing, but NaN times nothing is NaN
         self.arrays = {name: self.reserved[name][:, :places] for name in self.names}
         return self.arrays
 
     def reserve(self, B: int, places: int, shapes: Mapping[str, Shape]) -> None:
-        """Memory for all caches in one piece, which the system gives where it is written to, in large pages.
-
-        No place is read before a token was put there, so an engine that writes in place may have that of another text.
+        """Memory for all caches in one piece, which the system gives where it is written to, in large pages. An engine
+        that writes in place may get that of another text.
         """
         most = max(RESERVED_PLACES, places) if self.in_place else places
         each = (B, int(min(self.context, most)), *shapes[self.names[0]][2:])
