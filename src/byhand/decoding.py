@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from inspect import signature
 from types import ModuleType
 from typing import Any
@@ -364,6 +364,7 @@ class Piece:
 # --- the two programs ---------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=16)
 def cached_program(family: ModuleType, config: Any) -> Program:
     """The family's program that reads piece by piece. Raises InputError for a family of one's own that has none."""
     if "cached" not in signature(family.program).parameters:

@@ -21,7 +21,7 @@ from byhand.program import Program
 from byhand.shapes import Shape
 
 Array = np.ndarray[Any, Any]
-FEWEST_PLACES = 64
+FEWEST_PLACES, FEWEST_IN_PLACE = 64, 256
 RESERVED_PLACES = 32768  # of a cache that grows in place
 SPARE = Pool(2**30)
 NO_END = 1 << 62  # where a slice of positions ends that has no end
@@ -63,7 +63,8 @@ class Cache:
         have = next((array.shape[1] for array in self.arrays.values() if len(array) == B), 0)
         if needed <= have:
             return self.arrays
-        places = int(min(self.context, max(FEWEST_PLACES, 1 << (needed - 1).bit_length())))
+        fewest = FEWEST_IN_PLACE if self.in_place else FEWEST_PLACES
+        places = int(min(self.context, max(fewest, 1 << (needed - 1).bit_length())))
         shapes = self.program.shapes(B, 1, 1, places)
         need = sum(prod(shapes[name]) for name in self.names) * self.dtype.itemsize
         inside = have and self.in_place and places <= min(each.shape[1] for each in self.reserved.values())

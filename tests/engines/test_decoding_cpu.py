@@ -137,7 +137,7 @@ def test_the_cache_grows_in_place():
     first = fed.cache[key][0, :3].copy()
     for token in range(90):
         fed.feed([[token]])
-    assert fed.cache[key].shape[1] == 128
+    assert fed.cache[key].shape[1] == of.config.context
     assert {past: (array.ctypes.data, array.strides) for past, array in fed.cache.items()} == places
     assert same_bits(fed.cache[key][0, :3].copy(), first)
     assert all(array.shape[1] == min(RESERVED_PLACES, of.config.context) for array in fed.keeping.reserved.values())

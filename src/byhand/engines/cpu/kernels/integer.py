@@ -12,7 +12,7 @@ from numba import float32, int8, int32, uint8
 from numba.misc.special import literally
 
 from byhand.engines.cpu.builder import Builder
-from byhand.engines.cpu.kernel import array, function, kernel, take, whole
+from byhand.engines.cpu.kernel import array, exact, function, kernel, take, whole
 from byhand.engines.cpu.kernels.ending import Ending, finish
 from byhand.engines.cpu.kernels.integer_tiles import ROWS, WIDE, tiles_q4_0, tiles_q8_0
 from byhand.engines.cpu.kernels.rounding import GROUP, round_rows, round_stacks
@@ -91,7 +91,7 @@ def few_q4_0(job, me):
     few(job, me, Q4_0)
 
 
-@function
+@exact  # so that what follows the product rounds as it does elsewhere
 def few(job, me, size):
     made_NM, rows = array(job, 4, float32, 2), whole(job, 13)
     outs = made_NM.shape[1]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from numba import float32, int8, int32, uint8
 from numba.misc.special import literally
 
-from byhand.engines.cpu.kernel import array, function, kernel, take
+from byhand.engines.cpu.kernel import array, exact, function, kernel, take
 from byhand.engines.cpu.kernels.ending import finish
 from byhand.engines.cpu.simd import (
     GROUPS,
@@ -50,7 +50,7 @@ def tiles_q4_0(job, me):
     tiles(job, me, Q4_0)
 
 
-@function
+@exact  # so that what follows the product rounds as it does elsewhere
 def tiles(job, me, size):
     made_NM = array(job, 4, float32, 2)
     rows, outs = made_NM.shape

@@ -32,6 +32,7 @@ from byhand.engines.cpu.simd import (
 
 ROWS, COLS = (8, 3) if LANES == 16 else (6, 2)  # vectors of a tile, as many as there are registers for
 WIDTH = COLS * LANES
+HOT = 4 * ROWS  # rows of a finished product that are still in the nearest cache
 CHUNK = 8  # steps between two requests to the memory
 
 
@@ -52,8 +53,11 @@ def product_by_panels(job, me):
             unpack(job, me, m0, k0, min(k0 + DEPTH, K))
             if k0 + DEPTH < K:
                 multiply_panel(job, me, n0, n1, m0, k0, m0, k0 + DEPTH)
-            else:
-                multiply_panel(job, me, n0, n1, m0, k0, coming // blocks * WIDTH, 0)
+                continue
+            for n in range(n0, n1, HOT):
+                soon = coming // blocks * WIDTH if n == n0 else M
+                multiply_panel(job, me, n, min(n + HOT, n1), m0, k0, soon, 0)
+                finish(job, n, min(n + HOT, n1), m0, min(m0 + WIDTH, M))
         piece = coming
 
 
@@ -134,8 +138,6 @@ def multiply_panel(job, me, n0, n1, m0, k0, next_m, next_k):
         else:
             store(panel_IKC, (me, DEPTH, 0), acc)
             add_part(job, me, n, min(n + ROWS, n1), m0, min(m0 + WIDTH, M), k0)
-        if k0 + depth == K:
-            finish(job, n, min(n + ROWS, n1), m0, min(m0 + WIDTH, M))
 
 
 @function

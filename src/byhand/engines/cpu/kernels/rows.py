@@ -30,6 +30,7 @@ from byhand.engines.cpu.simd import (
 
 OUTS = 4  # outputs at a time, so that what is read of x serves more than one
 SLAB = 32  # outputs that a thread takes at a time; whole groups
+AHEAD = 8192  # bytes: what is asked for that much earlier is there when it is needed
 TERMS = 8  # terms of every output that are added up before they join the others
 PAIR, STRIP = 2 * LANES, 4 * LANES  # numbers multiplied at a time, where rows are outputs and where they are terms
 
@@ -45,11 +46,12 @@ def product_of_rows(job, me):
     if N > 1:
         interleave(job, me)
     m0 = take(job, SLAB)
+    ahead = AHEAD // (array(job, 8, float32, 2).shape[1] * ITEMSIZE[whole(job, 10)]) + 1
     while m0 < M:
-        m1 = min(m0 + SLAB, M)
+        m1, coming = min(m0 + SLAB, M), take(job, SLAB)
         if N == 1:
             for m in range(m0, m1):
-                made_NM[0, m] = output(job, me, m)
+                made_NM[0, m] = output(job, me, m, m + ahead if m + ahead < m1 else coming + m + ahead - m1)
         else:
             for m in range(m0, m1, OUTS):
                 for n in range(0, N, 4):
@@ -58,27 +60,28 @@ def product_of_rows(job, me):
                     else:
                         outputs(job, me, n, m, 4)
         finish(job, 0, N, m0, m1)
-        m0 = take(job, SLAB)
+        m0 = coming
 
 
 @function
-def output(job, me, m):
-    """Output m of the only row."""
+def output(job, me, m, soon):
+    """Output m of the only row; row `soon` of the weight is asked for meanwhile."""
     kind, x_NK = whole(job, 10), array(job, 8, float32, 2)
     K, made = x_NK.shape[1], float32(0)
     full = K - K % PAIR
     if kind == F32:
-        made = total(along(load, array(job, 9, float32, 2), m, x_NK, 0, full, zeros(float32, 1, 2)))
+        made = total(along(job, load, array(job, 9, float32, 2), (m, soon), x_NK, full))
     elif kind == F16:
-        made = total(along(load_f16, array(job, 9, uint16, 2), m, x_NK, 0, full, zeros(float32, 1, 2)))
+        made = total(along(job, load_f16, array(job, 9, uint16, 2), (m, soon), x_NK, full))
     elif kind == BF16:
-        made = total(along(load_bf16, array(job, 9, uint16, 2), m, x_NK, 0, full, zeros(float32, 1, 2)))
+        made = total(along(job, load_bf16, array(job, 9, uint16, 2), (m, soon), x_NK, full))
     else:
         acc = zeros(float32, 1, 2)
         for k in range(0, K, DEPTH):
             k1 = min(k + DEPTH, K)
             widen(job, me, 0, m, k, k1)
-            acc = along(load, array(job, 11, float32, 3)[me], 0, x_NK, k, k1 - k, acc)
+            for i in range(0, k1 - k, PAIR):
+                acc = fma(load(array(job, 11, float32, 3), (me, 0, i), 1, 2), load(x_NK, (0, k + i), 1, 2), acc)
         return total(acc)
     for k in range(full, K):
         made = product_of(number(job, m, k), x_NK[0, k], made)
@@ -86,10 +89,13 @@ def output(job, me, m):
 
 
 @function
-def along(read, weight_MK, m, x_NK, k0, count, acc):
-    """Add `count` terms: row m of the weight from its beginning, the row of x from k0."""
+def along(job, read, weight_MK, rows, x_NK, count):
+    """The sum of `count` terms of row m of the weight, rows = (m, soon), while the same of row `soon` is asked for."""
+    (m, soon), step, acc = rows, PAIR * ITEMSIZE[whole(job, 10)], zeros(float32, 1, 2)
     for k in range(0, count, PAIR):
-        acc = fma(read(weight_MK, (m, k), 1, 2), load(x_NK, (0, k0 + k), 1, 2), acc)
+        for byte in range(k // PAIR * step, (k // PAIR + 1) * step, LINE):
+            prefetch(job, 9, soon, byte)
+        acc = fma(read(weight_MK, (m, k), 1, 2), load(x_NK, (0, k), 1, 2), acc)
     return acc
 
 
