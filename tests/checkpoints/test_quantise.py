@@ -342,10 +342,11 @@ def test_the_model_has_learned(learned):
     assert before < 0.35 * np.log(made.config.vocabulary)
 
 
+@pytest.mark.parametrize("way", [REFERENCE, {"engine": "cpu", "dtype": "int8"}], ids=["weights", "products too"])
 @pytest.mark.parametrize(("dtype", "most"), [("q8", 0.001), ("q4", 0.03), ("q4_0", 0.05)])
-def test_a_trained_model_loses_little(learned, dtype, most):
+def test_a_trained_model_loses_little(learned, dtype, most, way):
     made, ids, before = learned
-    after = loss(replace(made, weights=quantise(made.weights, made.program, dtype)), ids, REFERENCE)
+    after = loss(replace(made, weights=quantise(made.weights, made.program, dtype)), ids, way)
     print(f"{dtype}: loss {before:.5f} to {after:.5f}, {100 * (after / before - 1):+.4f} %")
     assert abs(after / before - 1) < most
 
