@@ -264,7 +264,7 @@ def cache_dtype(cached: bool | str, engine: Engine) -> np.dtype[Any] | None:
     """The type that keys and values are kept in; None for that in which they are computed. Raises InputError."""
     if isinstance(cached, bool):
         return None
-    if cached != "bfloat16":
+    if not isinstance(cached, str) or cached != "bfloat16":
         raise InputError(f"cached is {cached!r:.40}; give True, False or 'bfloat16'")
     if engine.name != "cpu":
         raise InputError("only the cpu engine keeps keys and values in bfloat16; leave out engine= or cached=")

@@ -3,15 +3,11 @@
 import ctypes
 import mmap
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-from byhand.engines.cpu import simd
 from byhand.engines.cpu.kernel import Job, array, given, kernel, real, take, whole
 from byhand.engines.cpu.simd import (
     BYTES,
@@ -373,9 +369,6 @@ def test_transposed():
     same(whole_NM, np.ascontiguousarray(i_MN.T))
 
 
-# Plain numbers.
-
-
 @kernel
 def simd_numbers(job, me):
     x_N, near_N, short_N = array(job, 0, float32, 1), array(job, 1, int32, 1), array(job, 2, uint16, 1)
@@ -403,27 +396,3 @@ def test_numbers():
     sure = ~np.isnan(x_N)
     same(short_N[sure], x_N[sure].astype(ml_dtypes.bfloat16).view(np.uint16))
     assert np.isnan((short_N[~sure].astype(np.uint32) << 16).view(np.float32)).all()
-
-
-# Other processors.
-
-FUNCTIONS = str(Path(__file__).with_name("test_functions.py"))
-ELSEWHERE = {
-    "haswell": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+f16c"},
-    "x86-64": {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"},
-    "plain Python": {"NUMBA_DISABLE_JIT": "1"},
-}
-
-
-@pytest.mark.skipif("BYHAND_TEST_INSIDE" in os.environ, reason="is one of these runs itself")
-@pytest.mark.parametrize("where", ELSEWHERE)
-def test_all_of_this_elsewhere(where, tmp_path):
-    if where != "plain Python" and not simd.compiled.PROCESSOR.startswith("x86_64"):
-        pytest.skip("is another family of processors")
-    environment = os.environ | ELSEWHERE[where] | {"BYHAND_CACHE": str(tmp_path), "BYHAND_TEST_INSIDE": where}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__, FUNCTIONS]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    lanes = {"haswell": 8}.get(where, 4)
-    shown = f"from byhand.engines.cpu.simd import LANES; assert LANES == {lanes}, LANES"
-    subprocess.run([sys.executable, "-c", shown], env=environment, check=True)

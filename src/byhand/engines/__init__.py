@@ -43,12 +43,12 @@ def engine(name: str | None, dtype: str) -> Engine:
 
     Raises InputError for an unknown engine, and for one that does not compute in the precision.
     """
+    reference.precision(dtype)
     if name is None:
         name = "reference" if dtype in REFERENCE.precisions and dtype != "float32" else "cpu"
     if not isinstance(name, str) or name not in ENGINES:
         raise InputError(f"no engine {name!r:.40}; there are: {', '.join(ENGINES)}")
     found = REFERENCE if name == "reference" else fast()
-    reference.precision(dtype)
     if dtype not in found.precisions:
         other = next(each for each in ENGINES if each != name)
         raise InputError(
