@@ -43,7 +43,8 @@ def run(example, threads=1, beside=True, weights=None):
 
 def execute(step, values, threads, weights=None):
     """Run one step on arrays by address."""
-    outside = Values(values, frozenset(), frozenset(), lambda mask: pytest.fail(f"{step} asked for {mask}"))
+    never = lambda mask: pytest.fail(f"{step} asked for {mask}")  # noqa: E731
+    outside = Values(values, frozenset(), frozenset(), never, never)
     builder = Builder(outside, Resident(weights or Weights({})), threads, False)
     LOWERINGS[step.operator.name](builder, step)
     team(threads).run(Calls(builder.jobs, builder.meets))

@@ -114,7 +114,8 @@ def test_ctrl_c_between_two_tokens_loses_neither():
     made, whole = (
         Decoding(of.family, of.config, of.weights, precision("float32"), engine=engine("cpu", "float32")) for _ in "12"
     )
-    made.feed([[1, 2, 3]]), whole.feed([[1, 2, 3]])
+    for each in (made, whole):
+        each.feed([[1, 2, 3]])
     timer = threading.Timer(0.05, signal.raise_signal, (signal.SIGINT,))
     with pytest.raises(KeyboardInterrupt):
         timer.start()

@@ -29,22 +29,27 @@ class Pool:
         self.most, self.unused = most, 0
         self.free: dict[int, list[Array]] = {}
         self.lent: dict[int, tuple[weakref.ref[Array], Array]] = {}  # by the id of the reference
+        self.gone: list[weakref.ref[Array]] = []
 
     def lease(self, size: int) -> Array:
         """So much memory; it comes back when it and all views of it are gone."""
+        self.collect()
         waiting = self.free.get(size)
         if waiting:
             owner = waiting.pop()
             self.unused -= size
         else:
             owner = aligned(size)
-        lent = np.frombuffer(memoryview(owner), np.uint8)  # views of it refer to this array, not to the owner
-        reference = weakref.ref(lent, self.back)
+        lent = np.frombuffer(owner.data, np.uint8)  # views of it refer to this array, not to the owner
+        # no code of Python's runs when an array goes: a Ctrl-C that came then would be lost
+        reference = weakref.ref(lent, self.gone.append)
         self.lent[id(reference)] = reference, owner
         return lent
 
-    def back(self, gone: weakref.ref[Array]) -> None:
-        _, owner = self.lent.pop(id(gone))
-        if self.unused + len(owner) <= self.most:
-            self.free.setdefault(len(owner), []).append(owner)
-            self.unused += len(owner)
+    def collect(self) -> None:
+        """Take back what nobody holds any more, and let the system have what is more than may lie here."""
+        while self.gone:
+            _, owner = self.lent.pop(id(self.gone.pop()))
+            if self.unused + len(owner) <= self.most:
+                self.free.setdefault(len(owner), []).append(owner)
+                self.unused += len(owner)

@@ -197,7 +197,8 @@ class Plan:
                     self.perform(part, task)
                 if self.flag[0]:
                     self.refuse_nan(task, kept)
-                return kept | {a: given[past] for a, past in self.aliases.items() if a in task.keep}
+                grown = {a: given[past] for a, past in self.aliases.items() if a in task.keep}
+                return kept | {address: array for address, array in grown.items() if array is not None}
             finally:
                 self.let_go()
 
@@ -237,6 +238,7 @@ class Plan:
 
     def let_go(self) -> None:
         """Hold nothing of a run when it is over: its values are its owner's."""
+        self.pool.collect()
         self.given = {}
         for address in (*self.bound, *self.aliases):
             self.arrays.pop(address, None)
