@@ -116,7 +116,8 @@ def near_the_edge(example):
 
 
 def test_every_operator_has_a_lowering():
-    assert LOWERINGS.keys() == REGISTRY.keys()
+    ours = {name for name, each in REGISTRY.items() if each.forward.__module__.startswith("byhand.")}
+    assert LOWERINGS.keys() == ours
 
 
 @pytest.mark.parametrize("name", OPERATORS)
