@@ -35,6 +35,7 @@ NEXT = (
 )
 TEXT = "baa"
 PROMPTS = ("a", "ba", "abaab")
+ENGINE = "reference"  # a newcomer does not wait for a compiler, and these models are too small to need one
 LENGTH = 10
 # What the eight numbers of a vector say: the position, the token, and room to work.
 WIDTH = ("p0", "p1", "p2", "p3", "p4", "a", "b", "w")
@@ -79,7 +80,7 @@ class Asked(Output):
 def command(asked: Asked) -> None:
     """See every number of a transformer made by hand. Start here."""
     model, twin = byhand.load("aab"), byhand.load("aab-gpt2")
-    run = model.run(TEXT)
+    run = model.run(TEXT, engine=ENGINE)
     changed = run.edit(*ABLATED, zero=True)
     branch = grow(run.explain(*NUMBER), depth=99, most=1)
     if asked.json:
@@ -121,7 +122,7 @@ def complete(model: Model) -> None:
 
 
 def continued(model: Model, text: str) -> str:
-    return "".join(model.generate(text, max_tokens=LENGTH))
+    return "".join(model.generate(text, max_tokens=LENGTH, engine=ENGINE))
 
 
 def print_steps(run: Run) -> None:
@@ -191,8 +192,8 @@ def agreement(model: Model, twin: Model) -> tuple[int, int]:
         "".join(letters) for length in range(1, model.config.context + 1) for letters in product("ab", repeat=length)
     ]
     same = [
-        np.argmax(model.run(text, keep=["logits"])["logits"].array[0, -1])
-        == np.argmax(twin.run(text, keep=["logits"])["logits"].array[0, -1])
+        np.argmax(model.run(text, keep=["logits"], engine=ENGINE)["logits"].array[0, -1])
+        == np.argmax(twin.run(text, keep=["logits"], engine=ENGINE)["logits"].array[0, -1])
         for text in texts
     ]
     return int(sum(same)), len(texts)

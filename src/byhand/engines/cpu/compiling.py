@@ -98,7 +98,9 @@ def prepare(kernels: Sequence[Compiled]) -> None:
         waiting.pop(0)
     if not waiting:
         return
-    with ANNOUNCE[-1](f"compiling kernels for this processor, once; kept in {folder()}", len(waiting)) as tick:
+    with ANNOUNCE[-1](
+        f"compiling kernels for this processor, once, for about half a minute; kept in {folder()}", len(waiting)
+    ) as tick:
         for done, each in enumerate(waiting):
             tick(each.name, done)
             each.make()
