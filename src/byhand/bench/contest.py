@@ -133,6 +133,7 @@ def in_turn(workers: Sequence[Worker], rounds: int, tick: Any) -> None:
 
 # Of the size of the logits. llama.cpp keeps keys and values in float16, multiplies bfloat16 with what it rounded to
 # bfloat16, and blocks with what it rounded to int8; each does so in its own order.
+LOSS_ALLOWED = 1e-4  # of the first steps of training
 ALLOWED = {"f32": 0.002, "f16": 0.01, "bf16": 0.03, "q8": 0.05, "q4": 0.05}
 
 
@@ -151,3 +152,13 @@ def agree(ours: Array, theirs: Array, kind: str, who: str) -> str:
         what = "cannot be compared" if np.isinf(difference) else f"are {difference:.2%} of their size apart"
         raise Failed(f"the logits of byhand and {who} {what}; {allowed:.1%} is allowed, so nothing was measured")
     return f"{difference:.1e} from {who}"
+
+
+def agree_in_loss(ours: Array, theirs: Array, who: str) -> str:
+    """The same for the losses of the first steps of training."""
+    difference = float(np.abs(ours - theirs).max()) if ours.shape == theirs.shape else np.inf
+    if difference <= LOSS_ALLOWED:
+        return f"losses {difference:.1e} from {who}"
+    both = " and ".join(", ".join(f"{each:.6g}" for each in losses.flat) for losses in (ours, theirs))
+    allowed = f"they may differ by {LOSS_ALLOWED:g}, so nothing was measured"
+    raise Failed(f"the losses of byhand and {who} are {both:.200}; {allowed}")

@@ -36,7 +36,10 @@ def stored_bytes(weights: Weights, name: str) -> int:
 
 
 def operations(work: Work, model: Model) -> float:
-    """Operations of the products that reading the texts takes, half of all scores being seen by no query."""
+    """Operations of the products that reading the texts takes, half of all scores being seen by no query.
+
+    Training takes three times as many: for each product its backward has two, one for each of its factors.
+    """
     program, (B, T) = model.program, (work.batch, work.tokens)
     shapes, names = program.shapes(B, T), matrices(program)
     total = sum(2 * B * T * prod(shapes[name]) for name in names)
@@ -44,7 +47,8 @@ def operations(work: Work, model: Model) -> float:
         total -= 2 * B * (T - 1) * prod(shapes[names[-1]])
     scores = [step.address for step in program if step.operator.name == "scores"]
     width = getattr(model.config, "head_width", 0) or model.config.width // model.config.heads
-    return total + sum(2 * prod(shapes[name]) * width for name in scores)
+    total += sum(2 * prod(shapes[name]) * width for name in scores)
+    return 3 * total if work.what == "train" else total
 
 
 def matrices(program: Program) -> list[str]:

@@ -21,7 +21,9 @@ class Contestant(Protocol):
     facts: dict[str, Any]
 
     def answer(self) -> Array:
-        """Do the work once and return the logits, [B,V] after the last token or [B,T,V] of a forward run."""
+        """Do the work once and return the logits, [B,V] after the last token or [B,T,V] of a forward run; of training
+        the losses of the first steps.
+        """
         ...
 
     def run(self) -> float:
@@ -61,8 +63,8 @@ PEERS = (
     Entry("llama.cpp", "llama-cpp-python", dict.fromkeys(TEXTS, ALL)),
     Entry("transformers", "transformers", dict.fromkeys(TEXTS, FLOATS), folder=True),
     # in float32 whatever the kind: that is the fastest it has on a processor
-    Entry("torch", "torch", {"forward": ALL}, folder=True),
-    Entry("torch.compile", "torch", {"forward": ALL}, folder=True),
+    Entry("torch", "torch", {"forward": ALL, "train": ("f32",)}, folder=True),
+    Entry("torch.compile", "torch", {"forward": ALL, "train": ("f32",)}, folder=True),
     Entry("TransformerLens", "transformer-lens", {"capture": ("f32",)}, families=("gpt2",), folder=True),
 )
 

@@ -9,11 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from byhand.bench.shapes import has, load
 from byhand.bench.work import KINDS, Work
 from byhand.checkpoints import Progress
 from byhand.checkpoints.blocks import random_blocks
 from byhand.errors import InputError
-from byhand.loading import load, names
 from byhand.model import Model
 
 FAMILIES = ("gpt2", "llama")
@@ -66,14 +66,14 @@ def file_of(work: Work, making: Making) -> Path:
 def source(work: Work) -> Model:
     """The model to write; a named shape in blocks has random blocks, so that no large plain arrays are made first."""
     model = load(work.model)
-    if work.model in names() and work.in_blocks:
+    if has(work.model) and work.in_blocks:
         return replace(model, weights=random_blocks(model.program, KINDS[work.kind].lower()))
     return model
 
 
 def stem(work: Work) -> str:
     """The beginning of the files' names: a shape's name, or a file's with a mark of where and when it was written."""
-    if work.model in names():
+    if has(work.model):
         return work.model
     path = Path(work.model).resolve()
     mark = sha256(f"{path} {path.stat().st_mtime_ns}".encode()).hexdigest()[:8] if path.exists() else "pulled"

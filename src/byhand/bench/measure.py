@@ -9,14 +9,19 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 
-from byhand.bench.contest import Failed, Worker, agree, in_turn
+import numpy as np
+
+from byhand.bench.contest import Failed, Worker, agree, agree_in_loss, in_turn
 from byhand.bench.costs import bytes_of_a_step, operations
 from byhand.bench.entries import BYHAND, MACHINE, PLAIN, REFERENCE, Entry, peers
 from byhand.bench.material import Making, described, made
 from byhand.bench.results import COLD, READING, Row
 from byhand.bench.work import Work
 from byhand.loading import load
+
+Array = np.ndarray[Any, Any]
 
 FEW = 8  # tokens of an answer of the reference engine
 
@@ -55,6 +60,8 @@ class Measuring:
                 beside.append(stack.enter_context(self.worker(name, work)))
                 beside[-1].answer()
             in_turn([own, *beside], self.rounds, self.tick)
+            for each in (own, *beside) if work.what == "train" else ():
+                each.facts["peak"] = each.ask("memory")["peak"]
         machine = next(each for each in beside if each.name == MACHINE)
         beside.remove(machine)
         row.timings = {each.name: each.seconds for each in (own, *beside)}
@@ -77,7 +84,7 @@ class Measuring:
                 except Failed as error:
                     row.left[entry.name] = str(error)
                     continue
-                found.append(agree(ours, theirs, work.kind, entry.name))
+                found.append(agreed(work, ours, theirs, entry.name))
                 beside.append(worker)
             if not beside:
                 found.append(self.by_reference(work))
@@ -88,7 +95,7 @@ class Measuring:
         """An answer held against the reference engine's, which is slow, so that of a few tokens."""
         few = replace(work, tokens=min(work.tokens, FEW))
         with self.worker(BYHAND, few) as own, self.worker(REFERENCE, replace(few, engine="reference")) as reference:
-            return agree(own.answer(), reference.answer(), work.kind, "the reference engine")
+            return agreed(work, own.answer(), reference.answer(), "the reference engine")
 
     def worker(self, name: str, work: Work, **environment: str) -> Worker:
         """A process that is ready for the work."""
@@ -143,6 +150,11 @@ class Measuring:
         size = Path(work.file).stat().st_size
         row.facts = {BYHAND: {"bytes of the file": size, "of the file": row.timings[BYHAND][0] / size}}
         return row
+
+
+def agreed(work: Work, ours: Array, theirs: Array, who: str) -> str:
+    """A sentence on how well two answers agree. Raises Failed where they do not."""
+    return agree_in_loss(ours, theirs, who) if work.what == "train" else agree(ours, theirs, work.kind, who)
 
 
 def seconds_to_read(path: Path) -> float:

@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 
 from byhand import inputs
+from byhand.bench.training import BETAS, DECAY, EPS, RATE, Trained
 from byhand.bench.work import PROMPT, Work
 from byhand.decoding import Decoding
-from byhand.engines import engine
+from byhand.engines import Parameters, Update, engine
 from byhand.engines.reference import precision
 from byhand.loading import load
 from byhand.model import Model
 from byhand.run import Keep, execute
 
 Array = np.ndarray[Any, Any]
+
+SINGLE = (".bias", ".gain", ".shift")  # ends of the addresses of what is no matrix and no table: it does not decay
 
 
 class Own:
@@ -87,6 +90,34 @@ class Capture(Forward):
     keep = "all"
 
 
+class Train(Trained):
+    """Whole steps of training. The model is let go once its weights are copied, and the file with it."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work, self.train)
+        model = load(work.file)
+        self.program = model.program_with(targets=True)
+        self.parameters = Parameters(self.program, model.weights)
+        self.learner = engine(work.engine, "float32").learner(self.program, self.parameters)
+        matrices = [address for address in self.program.weights if not address.endswith(SINGLE)]
+        self.decay = dict.fromkeys(matrices, DECAY)
+
+    def train(self, tokens_BT: Array, targets_BT: Array) -> float:
+        """One step: forward, backward, update."""
+        loss = self.learner.learn(self.prepared(tokens_BT, targets_BT))
+        self.update()
+        return loss
+
+    def prepared(self, tokens_BT: Array, targets_BT: Array) -> dict[str, Array]:
+        """All that the program reads of a batch."""
+        return inputs.prepare(self.program, {"tokens": tokens_BT, "targets": targets_BT})
+
+    def update(self) -> None:
+        beta1, beta2 = BETAS
+        how = Update(number=self.steps, rate=RATE, beta1=beta1, beta2=beta2, eps=EPS, decay=self.decay)
+        self.learner.update(how)
+
+
 CONTESTANTS = {
     "decode": Decode,
     "memory": Decode,
@@ -94,4 +125,5 @@ CONTESTANTS = {
     "start-up": Prefill,
     "forward": Forward,
     "capture": Capture,
+    "train": Train,
 }

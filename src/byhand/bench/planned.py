@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from statistics import median
+from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
 
 from byhand.bench.costs import stored_bytes
-from byhand.bench.own import Decode, Forward, Own
+from byhand.bench.own import Decode, Forward, Train
+from byhand.bench.training import batch
 from byhand.bench.work import Work
 from byhand.program import Step
 from byhand.weights import Weights
 
 RUNS = 7  # of which the median time counts
+MOVED, OPERATIONS = 7, 14  # numbers that AdamW reads and writes for each parameter, and its operations
 
 
 class Fused(Protocol):
@@ -36,9 +39,14 @@ class Fused(Protocol):
 class Planned(Protocol):
     """A plan: its groups, the first and last call of each, the shapes of all values, and the clock of the last run."""
 
-    groups: Sequence[Fused]
-    ranges: Sequence[tuple[int, int]]
-    shapes: Mapping[str, tuple[int, ...]]
+    @property
+    def groups(self) -> Sequence[Fused]: ...
+
+    @property
+    def ranges(self) -> Sequence[tuple[int, int]]: ...
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
 
     def seconds(self) -> Sequence[float]: ...
 
@@ -122,7 +130,8 @@ def groups_of(plan: Planned, weights: Weights, seconds: Sequence[float]) -> list
 
 
 def figures(group: Fused, calls: int, shapes: Mapping[str, tuple[int, ...]], weights: Weights, seconds: float) -> Group:
-    sizes = {name: stored_bytes(weights, name) for name in group.reads if name in weights}
+    read = saved(group) if direction_of(group) == "backward" else group.reads
+    sizes = {name: stored_bytes(weights, name) for name in read if name in weights}
     tables = {str(step.names["table"]) for step in group.steps if step.operator.name == "lookup"}
     rows = {name: prod(shapes[group.writes[0]][:-1]) for name in tables}  # of a table, those that are looked up
     read = sum(
@@ -130,9 +139,10 @@ def figures(group: Fused, calls: int, shapes: Mapping[str, tuple[int, ...]], wei
     )
     inner = {name for step in group.steps[:-1] for name in step.writes.values()}
     values = [name for name in (*group.reads, *group.writes) if name in shapes and name not in (*weights, *inner)]
-    flops = sum(step.operator.operations(step.sizes(shapes), "forward", step.absent) for step in group.steps)
+    direction = direction_of(group)
+    flops = sum(step.operator.operations(step.sizes(shapes), direction, step.absent) for step in group.steps)
     in_int8 = any(size < prod(shapes[name]) * 2 for name, size in sizes.items())
-    name = joined([step.address for step in group.steps])
+    name = "d:" * (direction == "backward") + joined([step.address for step in group.steps])
     return Group(name, calls, read + sum(4 * prod(shapes[each]) for each in values), flops, seconds, in_int8)
 
 
@@ -140,19 +150,59 @@ def weights_rows(weights: Weights, name: str) -> int:
     return weights.sources[name].shape[0]
 
 
-def timed_plan(work: Work, reading: bool) -> tuple[Any, Own, list[float]]:
-    """The plan of one step of decoding, or of reading all tokens; whose it is, and the median seconds of its groups.
+def direction_of(group: Fused) -> str:
+    """ "forward", or "backward" of a group that makes the gradients of what its steps read."""
+    return getattr(group, "direction", "forward")
+
+
+def saved(group: Fused) -> list[str]:
+    """What the backward of a group reads of the forward run and of the weights."""
+    return [name for step in group.steps for name in step.saved]
+
+
+# --- timed ----------------------------------------------------------------------------------------------------------
+
+
+def timed_plan(work: Work) -> list[Group]:
+    """The groups of a step of decoding, of reading all tokens, or of a step of training.
 
     The processor's clock says how the time of a run is shared out; how long the run took is measured.
     """
+    if work.what == "train":
+        return timed_training(work)
     from byhand.engines.cpu.engine import prepared
 
-    own = (Forward if reading else Decode)(work)
+    own = Decode(work) if work.what == "decode" else Forward(work)
     own.run()  # makes the plan
     plan = list(prepared(own.model.weights).plans.values())[-1]
+    steps = work.tokens if work.what == "decode" else 1
+    return groups_of(plan, own.model.weights, medians(plan, lambda: own.run() / steps))
+
+
+def timed_training(work: Work) -> list[Group]:
+    """Forward, backward, and the update of all parameters, which is no group of the plan."""
+    own = Train(work)
+    own.step()  # makes the plan
+    given = own.prepared(*batch(work, 1))
+    learner: Any = own.learner
+    plan = next(plan for (what, *_), plan in learner.plans.items() if what == "learn")
+    found = groups_of(plan, own.parameters.weights, medians(plan, lambda: seconds_of(learner.learn, given)))
+    count = len(own.parameters.values.flat)
+    update = median(seconds_of(own.update) for _ in range(RUNS))
+    return [*found, Group("update", 1, MOVED * 4 * count, OPERATIONS * count, update)]
+
+
+def seconds_of(do: Callable[..., Any], *given: Any) -> float:
+    start = perf_counter()
+    do(*given)
+    return perf_counter() - start
+
+
+def medians(plan: Planned, run: Callable[[], float]) -> list[float]:
+    """The median seconds of each group of a plan. run: runs it, and gives the seconds that took."""
     shares, seconds = [], []
     for _ in range(RUNS):
-        seconds.append(own.run() / (1 if reading else work.tokens))
+        seconds.append(run())
         ticks = np.array(plan.seconds())
         shares.append(ticks / max(ticks.sum(), 1e-30))
-    return plan, own, list(np.median(shares, axis=0) * median(seconds))
+    return list(np.median(shares, axis=0) * median(seconds))

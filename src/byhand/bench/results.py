@@ -13,6 +13,7 @@ from typing import Any
 from byhand.bench.entries import BYHAND, PEERS, versions
 from byhand.bench.work import Work
 from byhand.errors import InputError
+from byhand.memory import size
 
 COLD, READING = "byhand, nothing compiled", "reading the file"
 PER_TOKEN = ("decode", "prefill")  # works whose figure is tokens a second; of others it is milliseconds
@@ -64,6 +65,18 @@ class Row:
         steps = self.work.tokens if self.work.what == "decode" else 1
         return self.need * steps / median(self.timings[BYHAND]) / self.limit
 
+    def tokens_a_second(self, name: str) -> float:
+        """Of a contestant that reads its texts once a turn."""
+        return self.work.tokens * self.work.batch / median(self.timings[name])
+
+    def operations_a_second(self, name: str) -> float:
+        """Of those that the work needs at least, whatever a contestant does."""
+        return self.need / median(self.timings[name])
+
+    def memory(self, name: str) -> str:
+        """The most that a contestant that trained had of it, in words; "" for all other works."""
+        return size(self.facts.get(name, {})["peak"]) if self.work.what == "train" else ""
+
     def to_dict(self) -> dict[str, Any]:
         figures = {name: self.figure(name) for name in self.timings}
         ratios = {name: self.ratio(name) for name in self.others}
@@ -84,6 +97,8 @@ def limit_of(row: Row) -> str:
     """The machine's limit in words, "" where none was measured."""
     if row.share is None:
         return ""
+    if row.work.what == "train":
+        return f"{row.share:.0%} of {written(row.limit / 1e9)} GFLOP/s"
     does = "reading" if row.work.what == "decode" else "int8 products" if row.work.in_blocks else "float32 products"
     unit = "GB/s" if row.work.what == "decode" else "GOP/s"
     return f"{row.share:.0%} of {written(row.limit / 1e9)} {unit} {does}"
@@ -131,8 +146,15 @@ def page(document: Any) -> str:
 def table(rows: Sequence[Row]) -> list[str]:
     lines = ["| work | byhand | of the machine's limit | beside | byhand is |", "|---|--:|---|--:|--:|"]
     for row in rows:
-        first = [str(row.work), f"{written(row.figure(BYHAND))} {row.unit}", limit_of(row)]
+        first = [str(row.work), said(row, BYHAND), limit_of(row)]
         for i, name in enumerate(row.others or [""]):
-            beside = [f"{name} {written(row.figure(name))}", f"{row.ratio(name):.2f}×"] if name else ["", ""]
+            beside = [said(row, name), f"{row.ratio(name):.2f}×"] if name else ["", ""]
             lines.append(f"| {' | '.join([*(first if i == 0 else ['', '', '']), *beside])} |")
     return lines
+
+
+def said(row: Row, name: str) -> str:
+    """A contestant's figure, and of training how much memory it took: "torch 920, 3.1 GiB"."""
+    figure = written(row.figure(name))
+    figure = f"{figure} {row.unit}" if name == BYHAND else f"{name} {figure}"
+    return ", ".join(filter(None, [figure, row.memory(name)]))

@@ -20,6 +20,7 @@ class Usual(NamedTuple):
     small: str
     kind: str
     tokens: int
+    batch: int = 1
 
 
 USUAL = {
@@ -27,6 +28,7 @@ USUAL = {
     "prefill": Usual("llama-124m", "llama-tiny", "q8", 256),
     "forward": Usual("gpt2-124m", "gpt2-tiny", "f32", 256),
     "capture": Usual("gpt2-124m", "gpt2-tiny", "f32", 256),
+    "train": Usual("gpt2-124m", "gpt2-tiny", "f32", 64, batch=4),
     "start-up": Usual("llama-124m", "llama-tiny", "q8", 8),
     "memory": Usual("llama-124m", "llama-tiny", "q8", 64),
 }
@@ -39,7 +41,7 @@ class Given:
     model: str | None = None
     kinds: Sequence[str] | None = None
     tokens: int | None = None
-    batch: int = 1
+    batch: int | None = None
     engine: str = "cpu"
     quick: bool = False
 
@@ -59,7 +61,7 @@ def usual(word: str, given: Given) -> Iterator[Work]:
     model = given.model or (own.small if given.quick else own.model)
     tokens = given.tokens or (QUICK_TOKENS if given.quick else own.tokens)
     for kind in given.kinds or (own.kind,):
-        yield Work(what=word, model=model, kind=kind, tokens=tokens, batch=given.batch)
+        yield Work(what=word, model=model, kind=kind, tokens=tokens, batch=given.batch or own.batch)
 
 
 def targets() -> Iterator[Work]:
@@ -71,9 +73,17 @@ def targets() -> Iterator[Work]:
     for batch, tokens in ((4, 64), (1, 256), (1, 1024)):
         for what, kind in (("forward", "f32"), ("forward", "q8"), ("capture", "f32")):
             yield Work(what=what, model="gpt2-124m", kind=kind, tokens=tokens, batch=batch)
+    yield from trained()
     for what in ("decode", "memory"):
         yield from (Work(what=what, model="llama3-8b", kind=kind, tokens=16) for kind in ("q8", "q4"))
     yield Work(what="start-up", model="llama-124m", kind="q8", tokens=8)
+
+
+def trained() -> Iterator[Work]:
+    """Training of the same model, and of those that people really train on a processor."""
+    sizes = {"gpt2-124m": ((4, 64), (1, 256), (1, 1024)), "gpt2-12m": ((8, 256),), "gpt2-0.8m": ((12, 64),)}
+    for model, found in sizes.items():
+        yield from (Work(what="train", model=model, kind="f32", tokens=T, batch=B) for B, T in found)
 
 
 def threads() -> int:

@@ -62,10 +62,16 @@ class Work:
         """Raise InputError for texts that do not fit into the model."""
         if self.kind not in KINDS:
             raise InputError(f"--dtype is {self.kind!r}; give {', '.join(KINDS)}")
+        if self.what == "train" and self.kind != "f32":
+            raise InputError(f"--dtype is {self.kind}, but training is in f32")
         if self.room > self.config["context"]:
             most = self.config["context"] - (self.room - self.tokens)
             raise InputError(f"--tokens is {self.tokens}, but {self.model} has room for {most}")
 
     def __str__(self) -> str:
-        size = f"{self.batch}×{self.tokens}" if self.batch > 1 or self.what in ("forward", "capture") else self.tokens
+        size = (
+            f"{self.batch}×{self.tokens}"
+            if self.batch > 1 or self.what in ("forward", "capture", "train")
+            else self.tokens
+        )
         return f"{self.what} {size}, {self.model} {self.kind}"

@@ -16,7 +16,7 @@ from typer import Argument, Exit, Option
 from byhand.bench import Failed, Measuring, Row, Work, results, suites
 from byhand.bench.entries import BYHAND
 from byhand.bench.material import described, made
-from byhand.bench.planned import Line, groups_of, lines, timed_plan
+from byhand.bench.planned import Line, lines, timed_plan
 from byhand.bench.work import KINDS
 from byhand.cli import show
 from byhand.cli.arguments import Output, positive
@@ -32,9 +32,11 @@ EXAMPLES = (
     "bench targets --out bench.json",
     "bench --table bench.json",
     "bench plan gpt2-124m",
+    "bench plan gpt2-0.8m --train",
     "bench warm",
 )
 WRONG = 1
+RATIO, LIMIT = "byhand is", "limit"  # columns
 SUMS = ("calls", "bytes", "flops", "seconds", "allowed")
 WORDS = f"{', '.join(suites.USUAL)}; or targets, plan MODEL, warm."
 
@@ -47,8 +49,9 @@ class Asked(Output):
     model: Annotated[str | None, Option(metavar="NAME", help="A shape's name, or a file with weights.")] = None
     dtype: Annotated[str | None, Option(metavar="q8,f32", help=f"Weights: {', '.join(KINDS)}.")] = None
     tokens: Annotated[int | None, Option(metavar="N", help="To decode, or in each text.")] = None
-    batch: Annotated[int, Option(metavar="N", help="How many texts at once.")] = 1
+    batch: Annotated[int | None, Option(metavar="N", help="How many texts at once.")] = None
     repeat: Annotated[int | None, Option(metavar="N", help="Turns that everybody has.")] = None
+    train: Annotated[bool, Option("--train", help="With plan: of a step of training.")] = False
     quick: Annotated[bool, Option("--quick", help="A smaller model, fewer turns.")] = False
     peers: Annotated[bool, Option("--peers/--no-peers", help="Other programs too, those installed.")] = True
     engine: Annotated[str, Option(metavar="NAME", help="What computes byhand's part.")] = ENGINES[0]
@@ -144,19 +147,25 @@ def print_machine(about: dict[str, Any]) -> None:
 def print_row(row: Row) -> None:
     """A heading, a line for everybody, and why the answers are right."""
     show.heading(str(row.work))
-    columns = {"": "left", row.unit: "right", "byhand is": "right", "limit": "left"}
-    lines = [(BYHAND, results.written(row.figure(BYHAND)), "", results.limit_of(row))]
-    for name in row.timings:
-        if name != BYHAND:
-            ratio = f"{row.ratio(name):.2f}×" if name in row.others else ""
-            lines.append((name, results.written(row.figure(name)), ratio, ""))
-    if not lines[0][-1]:
-        columns, lines = dict(list(columns.items())[:-1]), [line[:-1] for line in lines]  # type: ignore[misc]
-    show.write(show.table(columns, lines, margin=2))
+    cells = {name: cells_of(row, name) for name in row.timings}
+    used = [column for column in cells[BYHAND] if any(each[column] for each in cells.values()) or column == RATIO]
+    columns = {column: "left" if column in ("", LIMIT) else "right" for column in used}
+    show.write(show.table(columns, [[each[column] for column in used] for each in cells.values()], margin=2))
     show.write(show.wrapped(f"answers checked: {row.checked}", 2, "dim"))
     for note in notes(row):
         show.write(show.wrapped(note, 2, "dim"))
     show.write("")
+
+
+def cells_of(row: Row, name: str) -> dict[str, str]:
+    """What is said of one contestant, by column."""
+    cells = {"": name, row.unit: results.written(row.figure(name))}
+    if row.work.what == "train":
+        cells["tok/s"] = results.written(row.tokens_a_second(name))
+        cells["GFLOP/s"] = results.written(row.operations_a_second(name) / 1e9)
+        cells["memory"] = row.memory(name)
+    ratio = f"{row.ratio(name):.2f}×" if name in row.others else ""
+    return cells | {RATIO: ratio, LIMIT: results.limit_of(row) if name == BYHAND else ""}
 
 
 def notes(row: Row) -> Iterator[str]:
@@ -177,31 +186,34 @@ def notes(row: Row) -> Iterator[str]:
 
 
 def plan(asked: Asked, rest: list[str]) -> None:
-    """Print what the cpu engine makes of a model: of a step of decoding, or with --tokens of reading so many."""
+    """Print what the cpu engine makes of a model: of a step of decoding, with --tokens of reading so many, or with
+    --train of a step of training.
+    """
     if len(rest) != 1:
         raise InputError("say which model: byhand bench plan MODEL")
-    reading = asked.tokens is not None
-    (work,) = wanted(
-        replace(asked, words=["forward" if reading else "decode"], model=rest[0], tokens=asked.tokens or 8)
-    )
+    what = "train" if asked.train else "forward" if asked.tokens is not None else "decode"
+    tokens = asked.tokens or (None if asked.train else 8)
+    (work,) = wanted(replace(asked, words=[what], model=rest[0], tokens=tokens))
     work = made(described(replace(work, engine="cpu")), False, making)
     machine = limits(work.threads)
-    found_plan, own, seconds = timed_plan(work, reading)
-    found = lines(groups_of(found_plan, own.model.weights, seconds), machine)
+    found = lines(timed_plan(work), machine)
     if asked.json:
         return show.document({"work": work.to_dict(), "limits": machine, "groups": [asdict(each) for each in found]})
-    show.heading(f"{work.model} {work.kind}, {f'{work.tokens} tokens' if reading else 'one token'}")
-    columns = {"steps": "left", "": "right", "reads": "right", "MFLOP": "right", "µs": "right", "allowed": "right"}
+    show.heading(f"{work.model} {work.kind}, one token" if what == "decode" else str(work))
+    columns = {"steps": "left", **dict.fromkeys(("", "moves", "MFLOP", "µs", "share"), "right")}
     total = Line("all", 1, *(sum(getattr(each, name) for each in found) for name in SUMS))
     show.write(show.table(columns, [plan_row(each) for each in (*found, total)]))
     can = [f"{machine['bytes a second'] / 1e9:.3g} GB/s", f"{machine['float32 operations a second'] / 1e9:.3g} GFLOP/s"]
-    show.write(show.wrapped(f"allowed: by the machine's {' and '.join(can)}, both measured just now", 0, "dim"))
+    show.write(show.wrapped(f"share: of what {' and '.join(can)} would allow, both measured just now", 0, "dim"))
+    if what == "train":
+        show.write(show.wrapped(f"all {results.written(total.flops / total.seconds / 1e9)} GFLOP/s", 0, "dim"))
 
 
 def plan_row(each: Line) -> list[str]:
     times = f"{each.count}×" if each.count > 1 else ""
-    figures = (each.flops / 1e6, 1e6 * each.seconds, 1e6 * each.allowed)
-    return [each.name, times, size(each.bytes), *map(results.written, figures)]
+    figures = (each.flops / 1e6, 1e6 * each.seconds)
+    share = f"{each.allowed / each.seconds:.0%}" if each.seconds else ""
+    return [each.name, times, size(each.bytes), *map(results.written, figures), share]
 
 
 def warm() -> None:

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from byhand.engines import reference
+from byhand.engines.learning import Learner, Parameters, ReferenceLearner, Update
 from byhand.engines.task import Engine, Steps, Task, silent
 from byhand.errors import InputError
-from byhand.program import Step
+from byhand.program import Program, Step
 
-__all__ = ["ENGINES", "REFERENCE", "Engine", "Steps", "Task", "engine", "silent"]
+__all__ = [
+    "ENGINES",
+    "REFERENCE",
+    "Engine",
+    "Learner",
+    "Parameters",
+    "Steps",
+    "Task",
+    "Update",
+    "engine",
+    "silent",
+]
 
 ENGINES = ("cpu", "reference")
 
@@ -30,6 +42,9 @@ class Reference:
 
     def inner(self, steps: Sequence[Step], keep: Collection[str]) -> set[str]:
         return set()
+
+    def learner(self, program: Program, parameters: Parameters) -> ReferenceLearner:
+        return ReferenceLearner(program, parameters)
 
     def __reduce__(self) -> str:
         return "REFERENCE"

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from byhand.engines.learning import Learner, Parameters
 from byhand.engines.reference import Look, Precision
 from byhand.program import Program, Step
 from byhand.shapes import Shape
@@ -89,4 +90,8 @@ class Engine(Protocol):
 
     def inner(self, steps: Sequence[Step], keep: Collection[str]) -> set[str]:
         """Addresses of the values that never lie in memory, when these are kept."""
+        ...
+
+    def learner(self, program: Program, parameters: Parameters) -> Learner:
+        """What trains these parameters on a program with a loss."""
         ...

@@ -9,6 +9,7 @@ import numpy as np
 import torch  # type: ignore[import-not-found]
 import transformers  # type: ignore[import-not-found]
 
+from byhand.bench.peers import trainers
 from byhand.bench.work import PROMPT, Work
 
 Array = np.ndarray[Any, Any]
@@ -84,5 +85,5 @@ class Compiled(Forward):
 
 
 CONTESTANTS = {"decode": Decode, "memory": Decode, "prefill": Prefill, "start-up": Prefill}
-EAGER = {"forward": Forward}
-COMPILED = {"forward": Compiled}
+EAGER = {"forward": Forward, "train": trainers.Train}
+COMPILED = {"forward": Compiled, "train": trainers.Compiled}

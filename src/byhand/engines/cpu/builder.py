@@ -74,6 +74,10 @@ class Values:
     mask: Callable[[str], Array]
 
 
+class Adding(int):
+    """An argument of a call that says whether it adds to a parameter's gradient: it does from the second batch on."""
+
+
 @dataclass(frozen=True)
 class Patch:
     """An argument that points into memory which another run may have elsewhere: so many bytes behind its beginning."""
@@ -98,6 +102,7 @@ class Builder:
     jobs: list[Job] = field(default_factory=list)
     meets: list[bool] = field(default_factory=list)
     patches: list[Patch] = field(default_factory=list)
+    adding: list[tuple[Job, int]] = field(default_factory=list)
     kept: dict[str, Array] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
@@ -169,6 +174,8 @@ class Builder:
         for place, argument in enumerate(plain):
             if isinstance(argument, np.ndarray):
                 self.note(job, place, argument)
+            elif isinstance(argument, Adding):
+                self.adding.append((job, place))
 
     def note(self, job: Job, place: int, argument: Array) -> None:
         """Remember which arguments lie in memory that is not the plan's own."""

@@ -15,8 +15,9 @@ from byhand.engines.cpu.builder import Resident
 from byhand.engines.cpu.fusion import grouped, unseen
 from byhand.engines.cpu.plan import MASKS, Plan, contiguous
 from byhand.engines.cpu.team import team
+from byhand.engines.learning import Learner, Parameters
 from byhand.engines.task import Task
-from byhand.program import Step
+from byhand.program import Program, Step
 from byhand.weights import Weights
 
 Array = np.ndarray[Any, Any]
@@ -55,6 +56,12 @@ class Cpu:
     def inner(self, steps: Sequence[Step], keep: Collection[str]) -> set[str]:
         """Addresses of the values that never lie in memory, when these are kept."""
         return unseen(grouped(steps, ()), keep)
+
+    def learner(self, program: Program, parameters: Parameters) -> Learner:
+        """What trains these parameters on a program with a loss."""
+        from byhand.engines.cpu.learner import CpuLearner
+
+        return CpuLearner(program, parameters)
 
     def __reduce__(self) -> str:
         return "CPU"

@@ -25,6 +25,7 @@ class Group:
     """Steps that are computed together, in order; each but the first reads the one before."""
 
     steps: tuple[Step, ...]
+    direction = "forward"
 
     @property
     def name(self) -> str:

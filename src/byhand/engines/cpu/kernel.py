@@ -117,6 +117,10 @@ class Job:
         """Let an array among the arguments lie at another address of memory."""
         self.words[(place + 1) * WORDS] = address
 
+    def set(self, place: int, number: int) -> None:
+        """Give a whole number among the arguments another value."""
+        self.arguments[place] = self.words[(place + 1) * WORDS] = number
+
     @property
     def address(self) -> int:
         return self.words.ctypes.data

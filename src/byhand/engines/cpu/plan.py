@@ -51,9 +51,8 @@ class Plan:
 
     def __init__(self, task: Task, given: Mapping[str, Array | None], weights: Resident, team: Team) -> None:
         self.team, self.lock, self.steps = team, threading.RLock(), tuple(task.steps)
-        self.groups = grouped(task.steps, task.edited)
-        self.stages = stages(self.groups, task.edited)
-        self.shapes = task.shapes()
+        self.homes: Mapping[str, str] = {}
+        self.group(task)
         self.given = {address: prepared(array) for address, array in given.items() if array is not None}
         self.rules = [address for address, array in given.items() if array is None]
         self.masks: dict[str, Array] = {}
@@ -75,6 +74,12 @@ class Plan:
             patch.job.forget(patch.place)
             self.patches.setdefault(patch.address, []).append(patch)
 
+    def group(self, task: Task) -> None:
+        """What is computed together, and which of it without waiting for each other; and all shapes."""
+        self.groups: list[Any] = [*grouped(task.steps, task.edited)]
+        self.stages = stages(self.groups, task.edited)
+        self.shapes: dict[str, Shape] = dict(task.shapes())
+
     # --- memory -------------------------------------------------------------------------------------------------
 
     def lay_out(self, task: Task) -> None:
@@ -82,8 +87,9 @@ class Plan:
         last: dict[str, int] = {}
         born: dict[str, int] = {}
         for stage, group in zip(self.stages, self.groups, strict=True):
-            last |= dict.fromkeys(group.reads, stage)
-            born |= dict.fromkeys(group.writes, stage)
+            for address in group.writes:
+                born.setdefault(self.homes.get(address, address), stage)
+            last |= dict.fromkeys((self.homes.get(address, address) for address in group.reads), stage)
         needed = [each for each in born if each in last or each in task.keep or each in task.edited]
         needed = [address for address in needed if address not in self.aliases]
         types = {address: np.int64 if self.whole(address) else np.float32 for address in needed}
@@ -100,6 +106,9 @@ class Plan:
         self.first_kept = self.lease()
         self.arrays |= self.first_kept
         self.arrays |= {address: self.given[past] for address, past in self.aliases.items()}
+        self.arrays |= {
+            address: self.arrays[home].reshape(self.shapes[address]) for address, home in self.homes.items()
+        }
         self.bound = {address: weakref.ref(self.arrays[address]) for address in (*self.given, *self.kept)}
 
     def lease(self) -> dict[str, Array]:
@@ -159,7 +168,7 @@ class Plan:
             self.end_part()
         else:
             self.parts[-1].groups.append(group)
-            lower_group(self.builder, group)
+            self.lower_group(group)
             self.builder.meets[-1] = meet
         self.ranges.append((first, len(self.builder.jobs)))
         self.parts[-1].work += work(group, self.shapes)
@@ -170,6 +179,15 @@ class Plan:
             self.end_part()
         if changed or group.foreign:
             self.builder.changed()
+
+    def lower_group(self, group: Any) -> None:
+        first = group.steps[0]
+        if named(first) in PRODUCTS:
+            lower_product(self.builder, list(group.steps))
+        elif len(group.steps) > 1:
+            lower_attention(self.builder, list(group.steps))
+        else:
+            LOWERINGS[first.operator.name](self.builder, first)
 
     def end_part(self) -> None:
         part, here = self.parts[-1], len(self.builder.jobs)
@@ -285,25 +303,15 @@ class Plan:
         return found
 
 
-def lower_group(b: Builder, group: Group) -> None:
-    first = group.steps[0]
-    if named(first) in PRODUCTS:
-        lower_product(b, list(group.steps))
-    elif len(group.steps) > 1:
-        lower_attention(b, list(group.steps))
-    else:
-        LOWERINGS[first.operator.name](b, first)
-
-
 def aliases(groups: Sequence[Group], own: frozenset[str]) -> dict[str, str]:
     """The values that are what they are made from, written to: caches that grow in place."""
     steps = [step for group in groups for step in group.steps if named(step) == "append"]
     return {step.address: str(step.reads[0]) for step in steps if step.reads[0] in own}
 
 
-def work(group: Group, shapes: Mapping[str, Shape]) -> float:
+def work(group: Any, shapes: Mapping[str, Shape]) -> float:
     """Operations of a group."""
-    return sum(step.operator.operations(step.sizes(shapes), "forward", step.absent) for step in group.steps)
+    return sum(step.operator.operations(step.sizes(shapes), group.direction, step.absent) for step in group.steps)
 
 
 def prepared(array: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The kernels and what turns steps into calls of them. Importing this package fills builder.LOWERINGS."""
+"""The kernels and what turns steps into calls of them. Importing this package fills the tables of the builder."""
 
 from byhand.engines.cpu.kernels import attention, elementwise, embedding, loss, norms, products, rotary, sampling
 

@@ -38,7 +38,8 @@ CHUNK = 8  # steps between two requests to the memory
 
 @kernel
 def product_by_panels(job, me):
-    """12 whether the weight's rows are outputs, 13 panels [threads, DEPTH + ROWS, WIDTH], 14 rows of x in a block."""
+    """12 whether the weight's rows are outputs, 13 panels [threads, DEPTH + ROWS, WIDTH], 14 rows of x in a block, 15
+    whether the product is added to what is there."""
     made_NM, block = array(job, 4, float32, 2), whole(job, 14)
     N, M = made_NM.shape
     K = array(job, 8, float32, 2).shape[1]
@@ -118,7 +119,7 @@ def multiply_panel(job, me, n0, n1, m0, k0, next_m, next_k):
     K, M = array(job, 8, float32, 2).shape[1], array(job, 4, float32, 2).shape[1]
     depth, panel_IKC, made_NM = min(DEPTH, K - k0), array(job, 13, float32, 3), array(job, 4, float32, 2)
     row, row_end, byte, byte_end = patch(job, next_m, next_k)
-    first_byte = byte
+    first_byte, more = byte, k0 > 0 or whole(job, 15) != 0
     chunks = (n1 - n0 + ROWS - 1) // ROWS * ((depth + CHUNK - 1) // CHUNK)
     lines = (row_end - row) * ((byte_end - byte + LINE - 1) // LINE)
     for n in range(n0, n1, ROWS):
@@ -134,10 +135,10 @@ def multiply_panel(job, me, n0, n1, m0, k0, next_m, next_k):
             for k in range(chunk, min(chunk + CHUNK, depth)):
                 acc = fma(repeat(x_RK, (0 * k, k), ROWS), load(panel_IKC, (me, k, 0), 1, COLS), acc)
         if n + ROWS <= n1 and m0 + WIDTH <= M:
-            store(made_NM, (n, m0), acc + load(made_NM, (n, m0), ROWS, COLS) if k0 else acc)
+            store(made_NM, (n, m0), acc + load(made_NM, (n, m0), ROWS, COLS) if more else acc)
         else:
             store(panel_IKC, (me, DEPTH, 0), acc)
-            add_part(job, me, n, min(n + ROWS, n1), m0, min(m0 + WIDTH, M), k0)
+            add_part(job, me, n, min(n + ROWS, n1), m0, min(m0 + WIDTH, M), more)
 
 
 @function
@@ -167,10 +168,10 @@ def rows_of_x(job, me, n, n1, k0, depth):
 
 
 @function
-def add_part(job, me, n0, n1, m0, m1, k0):
+def add_part(job, me, n0, n1, m0, m1, more):
     """Add the part that is inside of a tile that is not, from behind the panel."""
     made_NM, tile_RC = array(job, 4, float32, 2), array(job, 13, float32, 3)[me, DEPTH:]
     for n in range(n0, n1):
         for m in range(m0, m1):
             made = tile_RC[n - n0, m - m0]
-            made_NM[n, m] = made_NM[n, m] + made if k0 else made
+            made_NM[n, m] = made_NM[n, m] + made if more else made

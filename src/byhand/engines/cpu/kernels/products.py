@@ -80,7 +80,7 @@ def lower_floats(b: Builder, matrix: Matrix, x_NK: Array, ending: Ending) -> Non
     common = (*ending.arguments, x_NK, matrix.array, KINDS.index(matrix.kind), wide)
     if len(x_NK) >= FEW:
         panels = b.scratch("panels", (b.threads, DEPTH + ROWS, WIDTH), np.float32)
-        b.call(product_by_panels, *common, matrix.outs_first, panels, block_of(b, len(x_NK), matrix.outs))
+        b.call(product_by_panels, *common, matrix.outs_first, panels, block_of(b, len(x_NK), matrix.outs), 0)
     elif matrix.outs_first:
         lanes = 2 if len(x_NK) == 2 else -(-len(x_NK) // 4) * 4
         x_KR = b.scratch("lanes", (b.threads, matrix.ins // LANES, lanes * LANES), np.float32)

@@ -1,0 +1,19 @@
+"""What happens in the stories."""
+
+from byhand.texts.plots import belongings, doings, home
+
+PLOTS = (
+    belongings.lost,
+    belongings.borrowed,
+    belongings.gift,
+    belongings.swaps,
+    belongings.hidden,
+    belongings.prize,
+    doings.journey,
+    doings.quarrel,
+    doings.storm,
+    doings.animal,
+    home.meal,
+    home.learning,
+    home.noise,
+)

@@ -1,0 +1,37 @@
+"""How fast it is learned at each step, and which weights are drawn towards zero.
+
+Sources: Goyal et al. 2017, section 2.2 (the rate warms up); Loshchilov and Hutter 2017, "SGDR", equation 5 (cosine).
+"""
+
+from __future__ import annotations
+
+from math import cos, pi
+
+from byhand.program import Program
+from byhand.train.settings import Settings
+
+NEVER_DECAYED = (".bias", ".gain", ".shift")
+
+
+def rate(settings: Settings, step: int) -> float:
+    """The learning rate of a step, counted from 1: up in a line while it warms up, then down to last_rate × rate."""
+    warming = settings.warming
+    if step <= warming:
+        return settings.rate * step / warming
+    if settings.decay == "none":
+        return settings.rate
+    done = min(1.0, (step - warming) / max(1, settings.steps - warming))
+    left = (1 + cos(pi * done)) / 2 if settings.decay == "cosine" else 1 - done
+    return settings.rate * (settings.last_rate + (1 - settings.last_rate) * left)
+
+
+def decay(settings: Settings, program: Program) -> dict[str, float]:
+    """The weight decay of each weight by address: matrices and tables, or all; a bias or gain near 0 says nothing."""
+    every = settings.decayed == "all"
+    names = [name for name in program.weights if every or not name.endswith(NEVER_DECAYED)]
+    return dict.fromkeys(names, float(settings.weight_decay))
+
+
+def clipped(settings: Settings, length: float) -> float:
+    """What gradients are multiplied by, so that the length of all together is `clip` at most (Pascanu et al. 2013)."""
+    return settings.clip / length if 0 < settings.clip < length else 1.0

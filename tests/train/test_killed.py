@@ -1,0 +1,52 @@
+"""A training that is killed goes on as if it never had been: the same bits, wherever it was when it died."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here, and starts would take too long")
+PROGRAM = Path(__file__).with_name("killing.py")
+
+
+def did(what: str, folder: Path, *given: str) -> Any:
+    """What the program says about what it did, in a process of its own."""
+    command = [sys.executable, PROGRAM, what, folder, *given]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_fifty_kills_change_no_bit(tmp_path):
+    did("live", tmp_path / "whole")
+    made = did("random", tmp_path / "killed", "5")
+    assert made["kills"] >= 50 and made["writing"] >= 17
+    whole, killed = did("outcome", tmp_path / "whole"), did("outcome", tmp_path / "killed")
+    assert killed == whole
+    assert whole["facts"]["step"] == len(whole["curve"]) and whole["hidden"] == [".lock"]
+
+
+def test_a_process_of_its_own_goes_on_too(tmp_path):
+    """A fork has what its parent prepared; here nothing is left but the files."""
+    did("live", tmp_path / "whole")
+    with subprocess.Popen([sys.executable, PROGRAM, "live", tmp_path / "killed"], stdout=subprocess.PIPE) as process:
+        while not (tmp_path / "killed/step-00000100").exists():
+            assert process.poll() is None
+        process.kill()
+    did("live", tmp_path / "killed")
+    assert did("outcome", tmp_path / "killed") == did("outcome", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("step", [2, 3])
+def test_killed_before_every_operation_on_files(tmp_path, step):
+    assert did("kill", tmp_path / "run", str(step))["operations"] > 30
+
+
+@pytest.mark.parametrize("what", ["full", "interrupt"])
+def test_an_error_in_every_operation_on_files(tmp_path, what):
+    made = did(what, tmp_path / "run")
+    assert made["operations"] >= made["raised"] > 20
