@@ -289,9 +289,10 @@ class Run:
         missing = read & program.producer.keys() - self.kept.keys()
         refuse_gradients(program, setting.shapes, path, missing, setting.precision)
         with_missing = replace(self, kept=self.kept | self.compute(missing, progress))
-        steps = program.reverse(of)
-        arrays = reference.backward(steps, {of: start}, with_missing.look, setting.precision, self.passed)
-        self.gradients = Gradients(self, of, steps, {address: frozen(array) for address, array in arrays.items()})
+        task = replace(with_missing.task(path, (), silent), passed=self.passed)
+        arrays = setting.engine.backward(task, of, start)
+        frozen_arrays = {address: frozen(array) for address, array in arrays.items()}
+        self.gradients = Gradients(self, of, program.reverse(of), frozen_arrays)
         return self.gradients
 
     def start(self, of: str, index: Sequence[int] | None, seed: Any) -> Array:

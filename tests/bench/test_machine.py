@@ -9,7 +9,7 @@ import byhand
 from byhand.bench import Failed, Work, limits
 from byhand.bench.contest import Worker
 from byhand.bench.material import described, made
-from byhand.bench.planned import Group, Line, groups_of, joined, lines
+from byhand.bench.planned import Group, Line, groups_of, joined, lines, timed_plan
 from byhand.engines.cpu.team import team
 
 from .conftest import making
@@ -111,6 +111,34 @@ def test_the_figures_of_a_group():
     assert (found.name, found.calls, found.seconds, found.in_int8) == ("*.mlp.pre + act", 2, 0.5, False)
     assert found.bytes == 4 * (D * F + F + T * D + T * F)  # the value in between need not go through memory
     assert found.flops > 2 * T * D * F
+
+
+def test_the_figures_of_a_backward():
+    model = byhand.load("gpt2-tiny")
+    program = model.program_with(targets=True)
+    step = program.producer["blocks.1.mlp.out"]
+    reads = ["d:blocks.1.mlp.out", "blocks.1.mlp.act"]
+    writes = ["d:blocks.1.mlp.act", "d:blocks.1.mlp.down.weight", "d:blocks.1.mlp.down.bias"]
+    back = SimpleNamespace(steps=[step], reads=reads, writes=writes, direction="backward")
+    shapes = program.shapes(1, 4)
+    plan = SimpleNamespace(
+        groups=[back], ranges=[(3, 5)], shapes=shapes | {f"d:{name}": shape for name, shape in shapes.items()}
+    )
+    (found,) = groups_of(plan, model.weights, [0.5])
+    D, F, T = 32, 128, 4
+    assert found.name == "d:*.mlp.out"
+    assert found.bytes == 4 * (2 * D * F + D + T * D + 2 * T * F)  # the matrix is read, and its gradient written
+    assert found.flops >= 2 * 2 * T * D * F
+
+
+@pytest.mark.parametrize("what", ["decode", "forward", "train"])
+def test_the_plan_of_a_work(what, files):
+    asked = Work(what=what, model="gpt2-tiny", kind="f32", tokens=8, threads=1)
+    found = timed_plan(made(described(asked), False, making))
+    assert all(each.seconds >= 0 for each in found) and sum(each.seconds for each in found) > 0
+    assert [each.name for each in found if each.name in ("logits", "d:logits", "update")] == (
+        ["logits", "d:logits", "update"] if what == "train" else ["logits"]
+    )
 
 
 def test_threads_are_not_spinning_when_the_next_one_starts(work):

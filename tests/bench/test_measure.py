@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from byhand.bench import Failed, Work, results
-from byhand.bench.contest import ALLOWED, agree, apart
+from byhand.bench.contest import ALLOWED, LOSS_ALLOWED, agree, agree_in_loss, apart
 
 from .conftest import LOGITS
+
+LOSSES = np.array([4.5, 4.0, 3.0])
 
 
 def work(what: str = "decode", **more) -> Work:
@@ -67,6 +69,32 @@ def test_a_peer_that_cannot_is_left_out(actors, measuring):
     row = measuring.row(work())
     assert row.others == ["slow"]
     assert row.left == {"broken": "broken cannot prepare: it is broken"}
+
+
+def test_training(actors, measuring):
+    actors("slow")
+    row = measuring.row(work("train", batch=2))
+    assert row.figure("byhand") == 1000 and row.unit == "ms" and row.ratio("slow") == 4
+    assert row.tokens_a_second("byhand") == 20 and row.operations_a_second("slow") == row.need / 4
+    assert row.checked == "losses 0.0e+00 from slow"
+    assert row.memory("slow") == "2 MB" and row.facts["byhand"]["peak"] == 0.5e6
+    assert results.limit_of(row).endswith(" of 1.00 GFLOP/s")
+    line = results.page({"machine": results.machine(2, {}), "rows": [row.to_dict()]}).splitlines()[-1]
+    assert line.startswith("| train 2×10, gpt2-tiny f32 | 1,000 ms, 500 kB | ")
+    assert line.endswith(" | slow 4,000, 2 MB | 4.00× |")
+
+
+@pytest.mark.parametrize("theirs", [LOSSES + 2 * LOSS_ALLOWED, LOSSES[:2], LOSSES * np.nan])
+def test_wrong_losses(theirs):
+    assert agree_in_loss(LOSSES, LOSSES + 0.5 * LOSS_ALLOWED, "them")
+    with pytest.raises(Failed, match="the losses of byhand and them are 4.5, 4, 3 and .*; they may differ by 0.0001"):
+        agree_in_loss(LOSSES, theirs, "them")
+
+
+def test_training_is_caught_too(actors, measuring):
+    actors("slow", "liar")
+    with pytest.raises(Failed, match="the losses of byhand and liar are"):
+        measuring.row(work("train"))
 
 
 @pytest.mark.parametrize(

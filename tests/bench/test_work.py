@@ -24,6 +24,11 @@ def test_all_works_by_default():
     assert [each.what for each in suites.works([], suites.Given())] == list(suites.USUAL)
 
 
+def test_all_works_without_float32_are_all_but_training():
+    found = suites.works([], suites.Given(kinds=["q8", "bf16"]))
+    assert {each.what for each in found} == suites.USUAL.keys() - {"train"}
+
+
 def test_one_work_for_each_kind():
     given = suites.Given(model="gpt2-tiny", kinds=["q8", "f32"], tokens=4, batch=3, engine="reference")
     found = suites.works(["decode"], given)
@@ -43,6 +48,7 @@ def test_every_target_fits_its_model():
     [
         ({"kind": "q9"}, "--dtype is 'q9'; give f32, f16, bf16, q8, q4"),
         ({"tokens": 49}, "--tokens is 49, but llama-tiny has room for 48"),
+        ({"what": "train", "kind": "q8"}, "--dtype is q8, but training is in f32"),
         ({"model": "bert-tiny"}, "bert-tiny is a bert; byhand bench measures gpt2 and llama"),
     ],
 )
@@ -122,9 +128,12 @@ def test_peers_that_are_not_installed_take_no_part(monkeypatch):
 
 def test_peers_do_what_they_can(monkeypatch):
     monkeypatch.setattr("byhand.bench.entries.Entry.version", "1")
-    names = {(each, kind): [e.name for e in peers(described(work(each, "gpt2-tiny", kind=kind)))]
-             for each in suites.USUAL for kind in ("f32", "q8")}  # fmt: skip
+    pairs = [(each, kind) for each in suites.USUAL for kind in ("f32", "q8") if (each, kind) != ("train", "q8")]
+    names = {
+        (each, kind): [e.name for e in peers(described(work(each, "gpt2-tiny", kind=kind)))] for each, kind in pairs
+    }
     assert names["decode", "f32"] == ["llama.cpp", "transformers"] and names["decode", "q8"] == ["llama.cpp"]
     assert names["forward", "q8"] == ["torch", "torch.compile"]
+    assert names["train", "f32"] == ["torch", "torch.compile"]
     assert names["capture", "f32"] == ["TransformerLens"] and names["capture", "q8"] == []
     assert {each.name for each in PEERS} == {name for found in names.values() for name in found}

@@ -21,24 +21,30 @@ def did(what: str, folder: Path, *given: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_fifty_kills_change_no_bit(tmp_path):
-    did("live", tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Any:
+    """What becomes of a training that nobody kills."""
+    folder = tmp_path_factory.mktemp("training") / "whole"
+    did("live", folder)
+    made = did("outcome", folder)
+    assert made["facts"]["step"] == len(made["curve"]) and made["hidden"] == [".lock"]
+    return made
+
+
+def test_fifty_kills_change_no_bit(tmp_path, whole):
     made = did("random", tmp_path / "killed", "5")
     assert made["kills"] >= 50 and made["writing"] >= 17
-    whole, killed = did("outcome", tmp_path / "whole"), did("outcome", tmp_path / "killed")
-    assert killed == whole
-    assert whole["facts"]["step"] == len(whole["curve"]) and whole["hidden"] == [".lock"]
+    assert did("outcome", tmp_path / "killed") == whole
 
 
-def test_a_process_of_its_own_goes_on_too(tmp_path):
+def test_a_process_of_its_own_goes_on_too(tmp_path, whole):
     """A fork has what its parent prepared; here nothing is left but the files."""
-    did("live", tmp_path / "whole")
     with subprocess.Popen([sys.executable, PROGRAM, "live", tmp_path / "killed"], stdout=subprocess.PIPE) as process:
         while not (tmp_path / "killed/step-00000100").exists():
             assert process.poll() is None
         process.kill()
     did("live", tmp_path / "killed")
-    assert did("outcome", tmp_path / "killed") == did("outcome", tmp_path / "whole")
+    assert did("outcome", tmp_path / "killed") == whole
 
 
 @pytest.mark.parametrize("step", [2, 3])

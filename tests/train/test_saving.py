@@ -315,6 +315,16 @@ def program(config, targets=False):
     return gpt2.program(config, targets)
 
 
+def test_a_disk_without_room_for_a_name_is_no_reason_not_to_begin(tmp_path):
+    with files_of_at_most(0), saving.alone(tmp_path):
+        assert (tmp_path / ".lock").read_bytes() == b""
+
+
+def test_what_fails_in_a_training_is_its_own_error(tmp_path):
+    with pytest.raises(OSError, match="^mine$"), saving.alone(tmp_path):
+        raise OSError("mine")
+
+
 # --- one at a time ---------------------------------------------------------------------------------------------------
 
 HOLDING = """
@@ -351,8 +361,16 @@ def test_what_a_killed_training_left_is_put_in_order(tmp_path):
     (tmp_path / "step-00000003").rename(tmp_path / ".step-00000003.old")
     (tmp_path / "step-00000001").rename(tmp_path / ".step-00000001.gone")
     (tmp_path / ".step-00000001.gone/state.json").unlink()
-    (tmp_path / ".mine").mkdir()
+    for name in (".log.jsonl.0hiuihbf/log.jsonl", ".mine/log.jsonl", ".my.abcdefgh/other"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
     assert saving.latest(tmp_path) == tmp_path / "step-00000002"
     with saving.alone(tmp_path):
         assert saving.latest(tmp_path) == tmp_path / "step-00000003"
-    assert {each.name for each in tmp_path.iterdir()} == {"step-00000002", "step-00000003", ".lock", ".mine"}
+    assert {each.name for each in tmp_path.iterdir()} == {
+        "step-00000002",
+        "step-00000003",
+        ".lock",
+        ".mine",
+        ".my.abcdefgh",
+    }

@@ -47,11 +47,12 @@ class Given:
 
 
 def works(words: Sequence[str], given: Given) -> list[Work]:
-    """The works of these names, all for none. Raises InputError for an unknown one."""
+    """The works of these names, for none all that there are with such weights. Raises InputError for an unknown one."""
     for word in words:
         if word not in (*USUAL, "targets"):
             raise InputError(f"there is no work {word!r:.40}; there are {', '.join(USUAL)}; targets, plan MODEL, warm")
-    found = [work for word in words or USUAL for work in (targets() if word == "targets" else usual(word, given))]
+    words = words or [word for word in USUAL if word != "train" or "f32" in (given.kinds or ["f32"])]
+    found = [work for word in words for work in (targets() if word == "targets" else usual(word, given))]
     return [replace(each, engine=given.engine, threads=threads()) for each in found]
 
 

@@ -28,6 +28,7 @@ from byhand.cli import (
     tokenize,
     tour,
     trace,
+    train,
 )
 from byhand.cli.arguments import HELP, enter
 from byhand.cli.show import CLOSED_PIPE, leave
@@ -52,6 +53,7 @@ for module in (
     convert,
     tokenize,
     pull,
+    train,
     bench,
 ):
     enter(app, module.__name__.rpartition(".")[2], module.command, module.EXAMPLES)

@@ -18,7 +18,6 @@ from byhand.cli import show
 from byhand.cli.arguments import ENGINE, Output
 from byhand.cli.training import Screen
 from byhand.cli.waiting import waiting
-from byhand.errors import InputError
 from byhand.train import Training, begin, pictures, resume, saving
 from byhand.train.settings import from_toml, made
 
@@ -104,7 +103,7 @@ def command(asked: Asked) -> None:
         with stopped_by(training) as signals:
             screen.begin()
             screen.watch(training.run())
-        ended(asked, training, screen)
+        ended(asked, training)
         if signals:
             raise KeyboardInterrupt if signals[0] == SIGINT else SystemExit(128 + signals[0])
 
@@ -148,7 +147,7 @@ def stopped_by(training: Training) -> Iterator[list[int]]:
 # --- the end ------------------------------------------------------------------------------------------------------
 
 
-def ended(asked: Asked, training: Training, screen: Screen) -> None:
+def ended(asked: Asked, training: Training) -> None:
     """The curve, where all of it is, and what can be done with it."""
     curves = {"training": training.log.curve("loss"), "validation": training.log.curve("validation")}
     picture = asked.out / PICTURE
@@ -170,7 +169,7 @@ def ended(asked: Asked, training: Training, screen: Screen) -> None:
 def next_commands(asked: Asked, training: Training, checkpoint: Path) -> list[str]:
     """What somebody may want to do now: go on, and use the model."""
     path, lines = shlex.quote(str(checkpoint)), []
-    objective, text = training.settings.objective, shlex.quote(training.settings.prompt or screen_text(training))
+    objective, text = training.settings.objective, shlex.quote(training.settings.prompt or "Once")
     steps = training.settings.steps if training.step < training.settings.steps else 2 * training.step
     more = "" if training.step < training.settings.steps else f" --steps {steps}"
     if training.model.tokenizer is not None:

@@ -43,8 +43,17 @@ class Reference:
     def inner(self, steps: Sequence[Step], keep: Collection[str]) -> set[str]:
         return set()
 
-    def learner(self, program: Program, parameters: Parameters) -> ReferenceLearner:
+    def backward(self, task: Task, of: str, seed: reference.Array) -> dict[str, reference.Array]:
+        return reference.backward(task.program.reverse(of), {of: seed}, task.look, task.precision, task.passed)
+
+    def learner(
+        self, program: Program, parameters: Parameters, again: frozenset[str] = frozenset()
+    ) -> ReferenceLearner:
+        """It holds everything, so what is computed again changes nothing."""
         return ReferenceLearner(program, parameters)
+
+    def saved(self, program: Program) -> set[str]:
+        return program.saved()
 
     def __reduce__(self) -> str:
         return "REFERENCE"

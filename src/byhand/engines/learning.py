@@ -157,7 +157,9 @@ class ReferenceLearner:
     def update(self, how: Update) -> None:
         p, decay = self.parameters, how.decay or {}
         for address in p.shapes:
-            adamw(p.values[address], p.gradients[address], p.first[address], p.second[address], how, decay.get(address, 0))
+            adamw(
+                p.values[address], p.gradients[address], p.first[address], p.second[address], how, decay.get(address, 0)
+            )
 
 
 def adamw(value: Array, gradient: Array, first: Array, second: Array, how: Update, decay: float) -> None:

@@ -54,7 +54,7 @@ class Task:
     look: gives what no step here writes (inputs, values of an earlier run, weights in the run's precision); stored: the
     same, but weights as the model holds them; keep: addresses to return; change: what the run's edits make of a value,
     for the addresses in `edited`; progress: told of each step before it runs. own: addresses of arrays that the engine
-    may write to: caches that grow in place.
+    may write to: caches that grow in place; passed: what of an edited value's gradient reaches the step that made it.
     """
 
     program: Program
@@ -69,6 +69,7 @@ class Task:
     edited: frozenset[str] = frozenset()
     progress: Progress = silent
     own: frozenset[str] = frozenset()
+    passed: Callable[[str, Array], Array] = lambda address, gradient: gradient
 
 
 class Engine(Protocol):
@@ -92,6 +93,17 @@ class Engine(Protocol):
         """Addresses of the values that never lie in memory, when these are kept."""
         ...
 
-    def learner(self, program: Program, parameters: Parameters) -> Learner:
-        """What trains these parameters on a program with a loss."""
+    def backward(self, task: Task, of: str, seed: Array) -> dict[str, Array]:
+        """The gradient of every value and weight by address, from that of `of`; look gives all values of the task."""
+        ...
+
+    def learner(self, program: Program, parameters: Parameters, again: frozenset[str] = frozenset()) -> Learner:
+        """What trains these parameters on a program with a loss.
+
+        again: values that are computed a second time in the backward run rather than held until then.
+        """
+        ...
+
+    def saved(self, program: Program) -> set[str]:
+        """Addresses of the values that are held from the forward to the backward run of a loss."""
         ...

@@ -13,7 +13,7 @@ from byhand.errors import InputError
 from byhand.families import FAMILIES
 from byhand.loading import load, make
 from byhand.model import Model
-from byhand.train import costs, samples, saving, stored
+from byhand.train import costs, initial, samples, saving, stored
 from byhand.train.corpus import Corpus, gather
 from byhand.train.loop import Training
 from byhand.train.objectives import batches
@@ -22,6 +22,7 @@ from byhand.train.settings import Settings, gone_on, made, to_toml
 Tick = Callable[[int, int], None]  # how much of the data is encoded, and how much there is
 WIDTH, CONTEXT = 128, 128  # of a new model that nothing is said of
 DATA, SETTINGS = "data", "settings.toml"
+HIDING = "bpe:1000"  # the usual tokenizer that has a token to hide others with
 USUAL_OF_MASKS = {"causal": "causal", "everything": "masked"}
 USUAL = {"gpt2": "causal", "llama": "causal", "bert": "masked"}
 PARTS = {"translation": "encoder-decoder", "causal": "decoder", "masked": "encoder"}
@@ -69,7 +70,7 @@ def gathered(settings: Settings, folder: Path, start: Model | None, progress: Ti
     own = None if start is None else start.tokenizer
     hides = settings.objective == "masked" or settings.family == "bert"
     given = {name: getattr(settings, name) for name in ("seed", "validation", "examples")}
-    tokenizer = settings.tokenizer if own is None else own
+    tokenizer = own or settings.tokenizer or (HIDING if hides else "characters")
     return gather(settings.data, tokenizer, folder=folder / DATA, masked=hides, progress=progress, **given)
 
 
@@ -105,7 +106,8 @@ def new(settings: Settings, corpus: Corpus) -> Model:
         case "original":
             sizes |= {"part": PARTS[str(settings.objective)]}
     config = FAMILIES[family].Config(**sizes | given)
-    return make(family, config, seed=settings.seed, tokenizer=corpus.tokenizer, name=family)
+    model = make(family, config, tokenizer=corpus.tokenizer, name=family)
+    return replace(model, weights=initial.weights(model, settings.seed))
 
 
 def sizes_of(config: Any) -> dict[str, Any]:
@@ -133,8 +135,7 @@ def ready(settings: Settings, model: Model, corpus: Corpus, folder: Path) -> Tra
     given = {"batch": settings.batch, "length": length, "seed": settings.seed, "packed": not settings.padded}
     training = Training(settings, model, batches(str(settings.objective), corpus, **given), folder)
     training.corpus = corpus
-    lengths = training.plain.lengths({name: array.shape for name, array in training.inputs(1, 0).items()})
-    costs.refuse_too_large(training.plain, lengths)
+    costs.refuse_too_large(training.plain, training.lengths(training.inputs(1, 0)))
     return training
 
 

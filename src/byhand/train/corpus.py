@@ -27,7 +27,7 @@ SPLIT = 1  # keeps the draws of the split apart from all others of the same seed
 VOCABULARIES = {"gpt2": 50257, "llama3": 128256}  # of the tokenizers of llm.c's shards
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """One side of the data: stretches of the ids, as if they lay one behind the other.
 
@@ -71,7 +71,7 @@ class Split:
         return np.concatenate(cuts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Corpus:
     """The data of a training. tokenizer: None for files of tokens of which nobody said it; vocabulary: how many ids
     there are; around: what separates texts; skipped: what was left out, a line each.

@@ -18,12 +18,12 @@ def operations(program: Program, lengths: Mapping[str, int]) -> float:
     Of attention that reads left to right half is counted: what a position does not see need not be computed.
     """
     shapes, half = program.shapes(**lengths), set(left_to_right(program))
-    back = set(program.path("loss"))
+    back = {step.address for step in program.path("loss")}
     total = 0.0
     for step in program.needed(["loss"], program.inputs.__contains__):
         sizes = step.sizes(shapes)
         count = step.operator.operations(sizes, "forward", step.absent)
-        count += step.operator.operations(sizes, "backward", step.absent) if step in back else 0
+        count += step.operator.operations(sizes, "backward", step.absent) if step.address in back else 0
         total += count / 2 if step.address in half else count
     return total
 

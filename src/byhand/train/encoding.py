@@ -94,7 +94,7 @@ class Ids:
         return np.concatenate(cuts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoded:
     """All texts of a source. ends_N: where each of the N texts ends; pairs, records: see `reading.Source`."""
 

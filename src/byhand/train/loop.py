@@ -96,7 +96,7 @@ class Training:
     def __init__(self, settings: Settings, model: Model, batches: Batches, folder: Path) -> None:
         self.settings, self.model, self.batches, self.folder = settings, model, batches, folder
         self.plain = model.program_with(targets=True)
-        self.program = dropout.dropped(self.plain, settings.dropout) if settings.dropout else self.plain
+        self.program = dropout.dropped(self.plain, settings.dropout)
         self.parameters = Parameters(self.program, model.weights)
         computing = engine(settings.engine, "float32")
         self.learner = computing.learner(self.program, self.parameters)
@@ -146,11 +146,13 @@ class Training:
 
     def inputs(self, step: int, part: int) -> Arrays:
         """All inputs of the program for one part of a step, what dropout leaves out among them."""
-        made = inputs.prepare(self.plain, self.batches.at(step, part))
-        if self.program is self.plain:
-            return made
-        shapes = self.plain.shapes(**self.plain.lengths({name: array.shape for name, array in made.items()}))
-        return made | dropout.noise(self.program, shapes, self.settings.dropout, self.settings.seed, step, part)
+        s, made = self.settings, inputs.prepare(self.plain, self.batches.at(step, part))
+        shapes = self.program.shapes(**self.lengths(made))
+        return made | dropout.noise(self.program, shapes, s.dropout, s.seed, step, part)
+
+    def lengths(self, given: Arrays) -> dict[str, int]:
+        """The sizes of the axes that a batch decides."""
+        return self.plain.lengths({name: given[name].shape for name in self.plain.inputs})
 
     def diverged(self, step: int, parts: list[Arrays], said: str) -> Diverged:
         """What to say of a step that cannot be made."""
@@ -164,10 +166,10 @@ class Training:
 
     def operations(self, given: Arrays) -> float:
         """How many operations learning from such inputs takes."""
-        shapes = {name: array.shape for name, array in given.items() if name in self.plain.inputs}
-        key = tuple(size for shape in shapes.values() for size in shape)
+        lengths = self.lengths(given)
+        key = tuple(lengths.values())
         if key not in self.counts:
-            self.counts[key] = costs.operations(self.plain, self.plain.lengths(shapes))
+            self.counts[key] = costs.operations(self.plain, lengths)
         return self.counts[key]
 
     # --- between steps ----------------------------------------------------------------------------------------------

@@ -190,14 +190,12 @@ class Translation(Batches):
     pairs = True
 
     def __init__(self, corpus: Corpus, batch: int, length: int, seed: int, packed: bool) -> None:
-        self.fitting = {
-            id(each): fitting_pairs(each, length) for each in (corpus.train, corpus.validation) if each.pairs
-        }
+        self.fitting: dict[int, Array] = {}
+        super().__init__(corpus, batch, length, seed, packed=False)
         if not corpus.around.start:
             raise InputError(
                 f"{corpus.name}: the tokenizer has no token that a translation begins after; learn another"
             )
-        super().__init__(corpus, batch, length, seed, packed=False)
 
     @property
     def left_out(self) -> int:
@@ -206,6 +204,7 @@ class Translation(Batches):
         return sum(each.texts // 2 - len(self.fitting[id(each)]) for each in splits)
 
     def check(self, split: Split, side: str) -> None:
+        self.fitting[id(split)] = fitting_pairs(split, self.length)
         if not self.choices(split):
             raise InputError(
                 f"none of the {split.texts // 2} pairs of the {side} data of {self.corpus.name} fits into "

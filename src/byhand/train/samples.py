@@ -28,8 +28,7 @@ def sample(model: Model, settings: Settings, batch: Mapping[str, Array]) -> str:
 
 def continued(model: Model, settings: Settings, batch: Mapping[str, Array]) -> str:
     """A text that goes on from the prompt, or from the first tokens of one that is held back."""
-    start = prompt(model, settings)
-    ids = batch["tokens"][0, :BEGINNING].tolist() if start is None else start
+    ids = prompt(model, settings) or batch["tokens"][0, :BEGINNING].tolist()
     most = min(MOST, model.config.context - len(ids))
     made = model.generate(ids, max_tokens=most, temperature=TEMPERATURE, seed=settings.seed, **computed(settings))
     return text_of(model, [*ids, *made.finish().tokens])

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -32,6 +32,7 @@ __all__ = ["alone", "latest", "restore", "save"]
 
 LOCK = ".lock"
 LEFT = re.compile(r"\.(step-\d{8,})\.(part|old|gone)")
+BESIDE = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # where `beside` makes a file that gets this name
 
 
 def save(
@@ -120,6 +121,14 @@ def tidy(folder: Path) -> None:
             shutil.rmtree(each, ignore_errors=True)
 
 
+def tidy_files(folder: Path) -> None:
+    """Remove the folders in which a file was made that never came to its place."""
+    for each in folder.iterdir():
+        named = BESIDE.fullmatch(each.name)
+        if named and each.is_dir() and {inside.name for inside in each.iterdir()} <= {named[1]}:
+            shutil.rmtree(each, ignore_errors=True)
+
+
 def remove_earlier(folder: Path, step: int, keep: int) -> None:
     """Remove all but the last `keep` checkpoints up to a step; what cannot be removed stays."""
     earlier = [path for number, path in stored_steps(folder).items() if number <= step]
@@ -150,21 +159,26 @@ def alone(folder: Path | str) -> Iterator[None]:
     holds it, or it cannot be written to.
     """
     folder = Path(folder)
-    try:
-        folder.mkdir(exist_ok=True)
-        file = (folder / LOCK).open("a+", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror or error}; name another folder") from None
-    with file:
-        if not locked(file):
-            file.seek(0)
-            who = f"another training, process {file.read(20) or '?'},"
-            raise InputError(f"{who} is at work in {folder}; wait until it is done, or name another folder")
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        tidy(folder)
+    with ExitStack() as held:
+        try:
+            folder.mkdir(exist_ok=True)
+            enter(folder, held.enter_context((folder / LOCK).open("a+", encoding="utf-8")))
+        except OSError as error:
+            raise InputError(f"cannot write to {folder}: {error.strerror or error}; name another folder") from None
         yield
+
+
+def enter(folder: Path, lock: TextIO) -> None:
+    """Take the lock, put the folder in order, and say in the lock who has it; on a full disk nobody does."""
+    if not locked(lock):
+        lock.seek(0)
+        who = f"another training, process {lock.read(20) or '?'},"
+        raise InputError(f"{who} is at work in {folder}; wait until it is done, or name another folder")
+    tidy(folder)
+    tidy_files(folder)
+    with suppress(OSError):
+        os.truncate(lock.fileno(), 0)
+        os.write(lock.fileno(), str(os.getpid()).encode())
 
 
 def locked(file: TextIO) -> bool:

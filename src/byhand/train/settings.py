@@ -238,15 +238,12 @@ def made(given: Mapping[str, Any]) -> Settings:
 
 def gone_on(before: Settings, given: Mapping[str, Any]) -> Settings:
     """The settings of a training that goes on, with those that may differ. Raises InputError naming one that may not."""
-    old = to_dict(before)
-    for name, value in given.items():
-        if name not in FREE and value != old.get(name, value):
+    old, sizes = to_dict(before), given.get("sizes", {})
+    fixed = {called(name): (old.get(name), value) for name, value in given.items() if name not in (*FREE, "sizes")}
+    for name, (was, value) in (fixed | {name: (before.sizes.get(name), value) for name, value in sizes.items()}).items():
+        if value != was:
             raise InputError(
-                f"this training has {called(name)} {shown(old[name])}, now {shown(value)} is given; to go on leave it "
-                f"out, to change it begin another training (from the last checkpoint, if you like)"
+                f"{name} is {value} now and was {was} when this training began; leave it out to go on, or begin another "
+                "training, from the last checkpoint if you like"
             )
     return made(old | {name: value for name, value in given.items() if name in FREE})
-
-
-def shown(value: Any) -> str:
-    return ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)

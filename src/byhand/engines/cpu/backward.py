@@ -1,14 +1,14 @@
 """The backward program in groups, and where each gradient lies.
 
 Gradients are added up in place: the first part of one is written, later parts are added. Where an operator hands its
-gradient on unchanged or number by number (a residual addition, an activation), what it hands on takes the memory of what
-it got, if nobody reads that again.
+gradient on unchanged or number by number (a residual addition, an activation), what it hands on takes the memory of
+what it got, if nobody reads that again. A saved value may be computed again when it is read rather than held until then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from byhand.engines.cpu.fusion import ATTENTION, Group, named
 from byhand.engines.cpu.reversal import REVERSALS
@@ -28,12 +28,22 @@ class Target:
 
 @dataclass(frozen=True)
 class Reverse:
-    """The backward of steps that were computed together, in forward order. targets: by step's address and input."""
+    """The backward of steps that were computed together, in forward order.
+
+    targets: by a step's address and its name of the input; inner: gradients between the steps that somebody wants;
+    again: what it reads that was computed again.
+    """
 
     steps: tuple[Step, ...]
     targets: Mapping[tuple[str, str], Target]
-    reads: tuple[str, ...]
+    needs: tuple[str, ...]
+    inner: tuple[str, ...] = ()
+    again: frozenset[str] = frozenset()
     direction = "backward"
+
+    @property
+    def reads(self) -> list[str]:
+        return [f"again:{address}" if address in self.again else address for address in self.needs]
 
     @property
     def name(self) -> str:
@@ -50,7 +60,36 @@ class Reverse:
 
     @property
     def writes(self) -> list[str]:
-        return [f"d:{target.address}" for target in self.targets.values()]
+        return [*(f"d:{target.address}" for target in self.targets.values()), *self.inner]
+
+
+@dataclass(frozen=True)
+class Again:
+    """A group of the forward program that is run a second time. again: what it reads and writes of such values."""
+
+    group: Group
+    again: frozenset[str]
+    direction = "forward"
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return self.group.steps
+
+    @property
+    def name(self) -> str:
+        return f"again:{self.group.name}"
+
+    @property
+    def foreign(self) -> bool:
+        return self.group.foreign
+
+    @property
+    def reads(self) -> list[str]:
+        return [f"again:{address}" if address in self.again else address for address in self.group.reads]
+
+    @property
+    def writes(self) -> list[str]:
+        return [f"again:{address}" for address in self.group.writes]
 
 
 @dataclass
@@ -78,7 +117,8 @@ def reversed_groups(program: Program, of: str, groups: Sequence[Group], kept: Co
             if address in wanted or address in program.weights or f"d:{address}" in kept:
                 targets[step.address, name] = Target(address, address not in begun)
                 begun.add(address)
-        made.groups.append(Reverse(steps, targets, tuple(read_by(steps, targets, program))))
+        inner = tuple(f"d:{step.address}" for step in steps[:-1] if f"d:{step.address}" in kept)
+        made.groups.append(Reverse(steps, targets, tuple(read_by(steps, targets, program)), inner))
     share_homes(made, kept)
     return made
 
@@ -109,6 +149,20 @@ def read_by(steps: Sequence[Step], targets: Mapping[tuple[str, str], Target], pr
     added = [f"d:{target.address}" for target in targets.values() if not target.first]
     values = [address for address in (*saved, *heads) if address not in program.weights]
     return [f"d:{steps[-1].address}", *values, *added]
+
+
+def recomputed(backward: Backward, again: Collection[str]) -> list[Reverse | Again]:
+    """The groups, and before each what it reads of these values, computed again from what is held."""
+    held = {need for group in backward.groups for need in group.needs} - set(again)
+    there: set[str] = set()
+    found: list[Reverse | Again] = []
+    for group in backward.groups:
+        needed = set(again) & set(group.needs)
+        for step in backward.program.needed(needed - there, lambda a: a in held or a in there):
+            there.update(step.writes.values())
+            found.append(Again(Group((step,)), frozenset(there & {*step.names.values()})))
+        found.append(replace(group, again=frozenset(there & set(group.needs))))
+    return found
 
 
 def share_homes(made: Backward, kept: Collection[str]) -> None:

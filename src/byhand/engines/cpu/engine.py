@@ -6,16 +6,19 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 import byhand.engines.cpu.kernels  # noqa: F401  (fills the table of lowerings)
+from byhand.checkpoints.files.quantized import Quantized
+from byhand.engines import REFERENCE
 from byhand.engines.cpu.builder import Resident
 from byhand.engines.cpu.fusion import grouped, unseen
 from byhand.engines.cpu.plan import MASKS, Plan, contiguous
 from byhand.engines.cpu.team import team
-from byhand.engines.learning import Learner, Parameters
+from byhand.engines.learning import LOSS, Learner, Parameters
 from byhand.engines.task import Task
 from byhand.program import Program, Step
 from byhand.weights import Weights
@@ -57,17 +60,45 @@ class Cpu:
         """Addresses of the values that never lie in memory, when these are kept."""
         return unseen(grouped(steps, ()), keep)
 
-    def learner(self, program: Program, parameters: Parameters) -> Learner:
-        """What trains these parameters on a program with a loss."""
+    def backward(self, task: Task, of: str, seed: Array) -> dict[str, Array]:
+        """The gradient of every value and weight by address; through edits, and weights in blocks, in NumPy."""
+        weights = task.weights.sources.values()
+        if task.edited or task.precision.name != "float32" or any(isinstance(each, Quantized) for each in weights):
+            return REFERENCE.backward(task, of, seed)
+        return differentiated(task, of, seed)
+
+    def learner(self, program: Program, parameters: Parameters, again: frozenset[str] = frozenset()) -> Learner:
         from byhand.engines.cpu.learner import CpuLearner
 
-        return CpuLearner(program, parameters)
+        return CpuLearner(program, parameters, again)
+
+    def saved(self, program: Program) -> set[str]:
+        from byhand.engines.cpu.backward import reversed_groups
+
+        groups = grouped(program.needed([LOSS], lambda address: False), ())
+        needs = {need for group in reversed_groups(program, LOSS, groups).groups for need in group.needs}
+        return needs & program.producer.keys()
 
     def __reduce__(self) -> str:
         return "CPU"
 
 
 CPU = Cpu()
+
+
+def differentiated(task: Task, of: str, seed: Array) -> dict[str, Array]:
+    """The backward of a run whose values are there."""
+    from byhand.engines.cpu.differentiating import BackwardPlan
+
+    path = task.program.path(of)
+    saved = {a: task.look(a) for step in path for a in step.saved if a not in task.program.weights}
+    heads = {step.address: task.look(step.address) for step in path if step.operator.name == "mix"}
+    given = {**saved, **heads, of: seed}
+    keep = {f"d:{address}" for step in path for address in step.gradients.values()}
+    task = replace(task, keep=keep - {f"d:{of}"}, edited=frozenset())
+    plan = BackwardPlan(task, given, prepared(task.weights).resident, team(), of)
+    made = plan.differentiate(task, given, seed)
+    return {of: seed, **{address.removeprefix("d:"): array for address, array in made.items()}}
 
 
 def planned(task: Task, given: dict[str, Array | None]) -> Plan:

@@ -1,6 +1,6 @@
 """What happens in the stories."""
 
-from byhand.texts.plots import belongings, doings, home
+from byhand.texts.plots import belongings, doings, home, outdoors
 
 PLOTS = (
     belongings.lost,
@@ -16,4 +16,7 @@ PLOTS = (
     home.meal,
     home.learning,
     home.noise,
+    outdoors.treasure,
+    outdoors.growing,
+    outdoors.astray,
 )

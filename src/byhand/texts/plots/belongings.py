@@ -19,7 +19,7 @@ def lost(w: World) -> None:
         "Of all {hero:own} things, {hero} liked {toy:a} the best.",
     )
     w.goes("hero", "right", first=True)
-    w.tell("{hero} [ran about|played] there for [an hour|a long time] and then sat down for a rest.")
+    w.maybe(0.6, "{hero} [ran about|played] there for [an hour|a long time] and then sat down for a rest.")
     w.leaves("hero", "toy", ("{hero} left {toy} {spot} and forgot all about it.", LEFT))
     homeward(w, "hero")
     w.tell(
@@ -34,11 +34,11 @@ def lost(w: World) -> None:
     w.tell('"Do not cry, {hero:name}," said {friend:name}. "We will find {toy}."', HELP)
     w.goes("friend", "wrong", also="hero")
     w.maybe(
-        0.5,
+        0.4,
         "They looked everywhere, but {toy} was not {wrong:at}.",
         "They found only [leaves|stones|an old shoe] there.",
     )
-    w.maybe(0.6, '"[Wait|Think]! Where did you have it last?" asked {friend:name}. "{right:at}," said {hero:name}.')
+    w.maybe(0.5, '"[Wait|Think]! Where did you have it last?" asked {friend:name}. "{right:at}," said {hero:name}.')
     w.goes("hero", "right", also="friend")
     w.finds("friend", "toy")
     w.gives("friend", "toy", "hero")
@@ -49,7 +49,7 @@ def lost(w: World) -> None:
     lesson(w, "After that, {hero:name} never left {toy} {right:at} again.")
 
 
-LEFT = "When {hero} got up, {hero:they} left {toy} {spot}."
+LEFT = "When it was time to go, {hero} left {toy} {spot}."
 HELP = '"I will help you to look for {toy}," said {friend:name}.'
 
 

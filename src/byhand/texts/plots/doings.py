@@ -43,7 +43,8 @@ def journey(w: World) -> None:
     w.gives("elder", "reward", "hero")
     if w.chance.happens(0.5):
         thanks(w, "hero", "elder")
-    homeward(w, "hero")
+    if w.chance.happens(0.7):
+        homeward(w, "hero")
     if w.chance.happens(0.4):
         w.asks("sender", "load", "hero")
     else:

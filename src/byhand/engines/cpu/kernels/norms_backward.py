@@ -13,12 +13,13 @@ from byhand.engines.cpu.kernels.elementwise import ZERO
 from byhand.engines.cpu.kernels.elementwise_backward import put
 from byhand.engines.cpu.kernels.norms import rows, rows_at_once
 from byhand.engines.cpu.reversal import Gradients, reverses
-from byhand.engines.cpu.simd import LANES, load, load_some, store_some, zeros
+from byhand.engines.cpu.simd import LANES, LINE, load, load_some, prefetch, store_some, zeros
 from byhand.program import Step
 
-ACROSS = 32  # vectors of neighbouring columns that a thread adds up at a time
+ACROSS = 8  # vectors of neighbouring columns that a thread adds up at a time
 COLUMNS = ACROSS * LANES
 BLOCK = 64  # rows: few enough that their sum is exact, many enough that adding the sums costs nothing
+AHEAD = 32  # rows, of which a processor sees too late that they will be needed, as they lie far apart
 
 # What a gain lets through of row n, d_unit = d_out * gain, along two directions that the norm takes away. Sums that may
 # be added up in any order, which follows from the length of the row alone.
@@ -89,6 +90,8 @@ def column_sums(job, me):
         for first in range(0, N, BLOCK):
             part = zeros(float32, 1, ACROSS)
             for n in range(first, min(first + BLOCK, N)):
+                for at in range(4 * m, 4 * (m + count), LINE):
+                    prefetch(job, 0, n + AHEAD, at)
                 part = part + piece(d_NM, n, m, count)
             sums = sums + part
         settle(out_M, m, sums, count, add)
@@ -114,21 +117,24 @@ def columns_of_gain(job, me):
         m = take(job, COLUMNS)
 
 
-def side(b: Builder, step: Step, name: str) -> Array | None:
+def of_rows(b: Builder, step: Step, name: str) -> Array | None:
     """A value that the norm made for each row, if it makes it."""
     return b.array(step.names[name]).reshape(-1) if name in step.names else None
 
 
 @reverses("layer_norm", "rms_norm")
 def reverse_norm(b: Builder, step: Step, d: Gradients) -> None:
-    d_out_ND, x_ND = rows(d.output(step)), rows(b.array(step.names["x"]))
-    mean_N, rstd_N = side(b, step, "mean"), side(b, step, "rstd")
+    """Nobody waits between the three gradients, which have nothing to do with each other."""
+    d_out_ND, x_ND, calls = rows(d.output(step)), rows(b.array(step.names["x"])), []
+    mean_N, rstd_N = of_rows(b, step, "mean"), of_rows(b, step, "rstd")
     to_x, to_gain = d.to(step, "x"), d.to(step, "gain")
     to_shift = d.to(step, "shift") if "shift" in step.names else None
     if to_gain is not None:
-        b.call(columns_of_gain, d_out_ND, x_ND, mean_N, rstd_N, *to_gain, meet=False)
+        calls.append((columns_of_gain, d_out_ND, x_ND, mean_N, rstd_N, *to_gain))
     if to_shift is not None:
-        b.call(column_sums, d_out_ND, *to_shift, meet=False)
+        calls.append((column_sums, d_out_ND, *to_shift))
     if to_x is not None:
         gain_D, each = b.vector(step.names["gain"]), rows_at_once(x_ND.shape[1])
-        b.call(rows_of_norm, d_out_ND, x_ND, gain_D, mean_N, rstd_N, rows(to_x.array), to_x.add, each)
+        calls.append((rows_of_norm, d_out_ND, x_ND, gain_D, mean_N, rstd_N, rows(to_x.array), to_x.add, each))
+    for left, call in zip(reversed(range(len(calls))), calls, strict=True):
+        b.call(*call, meet=left == 0)
