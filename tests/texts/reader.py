@@ -11,8 +11,8 @@ KINDS = dict.fromkeys(words.GIRLS, "f") | dict.fromkeys(words.BOYS, "m")
 KINDS |= {name.removeprefix("the "): kind for name, _, kind in (*words.KIN, *words.TRADES, *words.WILD)}
 PRONOUNS = {"she": "f", "her": "f", "he": "m", "him": "m"}
 NAMES = "|".join(KINDS)
-LOOKS = "|".join([*words.COLOURS, *words.LOOKS, "long", "thick"])
-THINGS = "|".join([*words.THINGS, "coat", "cloak"])
+LOOKS = "|".join([*words.COLOURS, *words.LOOKS, "long", "thick", "warm"])
+THINGS = "|".join([*words.THINGS, "coat", "cloak", "pumpkin seed", "seed", "bean", "nut", "acorn"])
 WHO = rf"\b(?:(?:[Tt]he )?(?:{NAMES})|[Ss]he|[Hh]e|her|him)\b"
 WHAT = rf"(?:\b(?:[Tt]he|[Aa]n?) (?:(?:{LOOKS}) )?(?:{THINGS})\b|\bit\b)"
 
@@ -67,7 +67,7 @@ class Reading:
     def thing(self, found: re.Match[str], group: str) -> str:
         """The thing; it is whatever was named last."""
         named = re.findall(rf"\b({THINGS})\b", self.story[: found.end(group)])
-        return named[-1] if found[group] == "it" else found[group].split()[-1]
+        return (named[-1] if found[group] == "it" else found[group]).split()[-1]
 
     def read(self) -> Reading:
         """Follow the story. Raises AssertionError for a sentence that contradicts an earlier one."""

@@ -29,7 +29,7 @@ def some() -> list[str]:
 def test_the_same_for_a_seed():
     first = list(islice(stories(0), 200))
     assert first == many()[:200] and first != list(islice(stories(1), 200))
-    assert hashlib.sha256("\n".join(first).encode()).hexdigest()[:16] == "b142b04b5c3fce96"
+    assert hashlib.sha256("\n".join(first).encode()).hexdigest()[:16] == "906c7f59f1da57a2"
 
 
 def test_no_story_twice():
@@ -111,7 +111,7 @@ def test_the_reader_notices_a_contradiction():
     noticed = 0
     for story in some()[:500]:
         wrong = re.sub(r"\b[A-Z]\w+ still has (?=the)", "Grandma still has ", story)
-        if wrong != story and "Grandma" not in story:
+        if wrong != story and "Grandma" not in story and Reading(story).read().checked:
             with pytest.raises(AssertionError):
                 Reading(wrong).read()
             noticed += 1

@@ -331,6 +331,10 @@ def test_learned_tokenizers_depend_on_the_text_alone_and_come_back_from_a_model(
         assert encoding.known(load(tmp_path / kind)) == encoding.known(made)  # so its ids are found again
 
 
+def test_characters_stand_in_their_order():
+    assert learn_tokenizer("characters", ["hello", "wörld"]).alphabet == "dehlorwö"  # pyright: ignore
+
+
 def test_a_bpe_has_its_size_and_its_special_tokens(tmp_path):
     made = learn_tokenizer("bpe", ["the cat sat on the mat " * 9] * 9, 270, masked=True)
     assert len(made) <= 270 and made.special == {END: len(made) - 2, MASK: len(made) - 1}

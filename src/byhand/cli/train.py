@@ -43,9 +43,7 @@ class Asked(Output):
     ] = None
     data: Annotated[
         str | None,
-        Option(
-            metavar="DATA", help="A file or folder, or stories, sums, reversals: written here.", show_default=False
-        ),
+        Option(metavar="DATA", help="A file or folder, or stories, sums, reversals: written here.", show_default=False),
     ] = None
     config: Annotated[
         Path | None, Option(metavar="FILE", help="Settings as TOML; options go before them.", show_default=False)

@@ -1,8 +1,8 @@
 """What training asks of an engine, and how the reference engine does it: the definition of correct.
 
-A learner holds a program with a loss and the parameters it trains. `learn` runs it forward and backward on one batch and
-leaves the gradients in the parameters; `update` takes one step of AdamW with them.
-Sources: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2; Pascanu et al. 2013 (clipping).
+A learner holds a program with a loss and the parameters it trains. `learn` runs it forward and backward on one batch
+and leaves the gradients in the parameters; `update` takes one step of AdamW with them.
+Source: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2.
 """
 
 from __future__ import annotations

@@ -72,15 +72,17 @@ class World:
             self.cast[slot] = words.elder(*each)
 
     def things(self, *slots: str) -> None:
-        """Things for these slots, which are different and look different."""
-        names = self.chance.some(len(slots), words.THINGS)
+        """Things for these slots, unlike each other and all that have a slot already."""
+        taken = [each.name for each in self.cast.values() if isinstance(each, Noun)]
+        names = self.chance.some(len(slots), [name for name in words.THINGS if f"the {name}" not in taken])
         looks = self.chance.some(len(slots), words.COLOURS if self.chance.happens(0.5) else words.LOOKS)
         for slot, name, look in zip(slots, names, looks, strict=True):
             self.cast[slot] = words.thing(name, look)
 
-    def places(self, *slots: str, outside: bool = False) -> None:
-        """Different places for these slots."""
-        among = [each for each in (words.OUTSIDE if outside else words.PLACES) if each not in self.cast.values()]
+    def places(self, *slots: str, outside: bool = False, only: tuple[str, ...] = ()) -> None:
+        """Different places for these slots, which have no slot yet; only: the names of those that fit."""
+        free = [each for each in (words.OUTSIDE if outside else words.PLACES) if each not in self.cast.values()]
+        among = [each for each in free if not only or each.name in only]
         self.cast |= zip(slots, self.chance.some(len(slots), among), strict=True)
 
     def noun(self, slot: str) -> Noun:
@@ -148,12 +150,12 @@ class World:
         """From now on this person has this thing; what tells of it stands in the plot."""
         self.holder[self.noun(thing)] = self.noun(person)
 
-    def gives(self, giver: str, thing: str, taker: str) -> None:
-        """Someone gives what she has to someone else."""
+    def gives(self, giver: str, thing: str, taker: str, silently: bool = False) -> None:
+        """Someone gives what she has to someone else; silently where she has just said so."""
         given, one, other = self.noun(thing), self.noun(giver), self.noun(taker)
         assert self.holder[given] is one, f"{one.name} has no {given.name}"
         self.holder[given] = other
-        self.tell(*GIVES, one=one, given=given, other=other)
+        self.tell(*GIVES, *([] if silently else SAYS), one=one, given=given, other=other)
 
     def swaps(self, one: str, thing: str, other: str, back: str) -> None:
         """Two people change what they have."""
@@ -218,9 +220,11 @@ GIVES = (
     "{one} gave {other:them} {given}.",
     "{one} handed {given} to {other:them}.",
     "[Then|So] {one} gave {given:them} to {other:name}.",
+    "With a [smile|laugh|nod], {one} gave {other:them} {given}.",
+)
+SAYS = (
     '"This is for you," said {one:name} and gave {other:them} {given}.',
     '"Here, take {given}," said {one:name} and handed {given:them} to {other:name}.',
-    "With a [smile|laugh|nod], {one} gave {other:them} {given}.",
 )
 SWAPS = (
     "So {a:name} gave {x} to {b:name} and got {y} for it.",

@@ -26,7 +26,7 @@ WILD = [("the owl", "an old owl", "f"), ("the goat", "an old goat", "m"), ("the 
 WILD += [("the wolf", "an old wolf", "m"), ("the raven", "a black raven", "m"), ("the deer", "a quiet deer", "f")]
 
 THINGS = "ball kite doll drum boat whistle flute puppet hat scarf cap ring coin key shell feather button bell map"
-THINGS = listed(f"{THINGS} lamp book box basket cup mirror lantern bucket blanket spoon apple umbrella")
+THINGS = listed(f"{THINGS} lamp book box basket cup mirror lantern bucket blanket spoon marble umbrella")
 COLOURS = listed("red blue green yellow white orange brown purple")
 LOOKS = listed("small big tiny old new pretty shiny golden silver round")
 PETS = listed("dog cat bird pony lamb goose hen puppy kitten donkey")
@@ -79,7 +79,7 @@ def elder(name: str, first: str, kind: str) -> Noun:
 def thing(name: str, look: str) -> Noun:
     """Something one can carry, or an animal: a red ball, then the ball or the red ball."""
     forms = {"name": f"the {name}", "name's": f"the {name}'s", "full": f"the {look} {name}", "noun": name, "look": look}
-    return Noun(name, "n", {**PRONOUNS["n"], **forms, "a": article(f"{look} {name}")})
+    return Noun(f"the {name}", "n", {**PRONOUNS["n"], **forms, "a": article(f"{look} {name}")})
 
 
 def place(listed: str, spots: list[str]) -> Noun:

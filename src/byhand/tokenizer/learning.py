@@ -17,7 +17,7 @@ from byhand.tokenizer.document import Document, byte_level, guarded
 from byhand.tokenizer.ends import settings, template
 
 END, MASK = "<|endoftext|>", "[MASK]"
-LEARNED = 1 << 28  # characters; more text changes the merges no more, and its words would fill the memory
+LEARNED = 1 << 26  # characters; more text changes the merges no more, and its words would fill the memory
 
 
 def characters(texts: Iterable[str]) -> Characters:

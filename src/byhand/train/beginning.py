@@ -48,7 +48,9 @@ def begin(settings: Settings, folder: Path, progress: Tick = silent) -> Training
     return training
 
 
-def resume(folder: Path, given: Mapping[str, Any], progress: Tick = silent, tell: Callable[[str], None] = print) -> Training:
+def resume(
+    folder: Path, given: Mapping[str, Any], progress: Tick = silent, tell: Callable[[str], None] = print
+) -> Training:
     """The training in a folder, as it was at its last whole checkpoint. tell: of later ones that are damaged.
 
     given: settings that were given again; those that may not differ must not. Raises InputError naming one that does.
@@ -132,10 +134,10 @@ def ready(settings: Settings, model: Model, corpus: Corpus, folder: Path) -> Tra
         settings, length=length, engine=engine, threads=threads(settings, engine), warmup=settings.warming
     )
     samples.prompt(model, settings)
+    costs.refuse_too_large(model.program_with(targets=True), settings.batch, length)
     given = {"batch": settings.batch, "length": length, "seed": settings.seed, "packed": not settings.padded}
     training = Training(settings, model, batches(str(settings.objective), corpus, **given), folder)
     training.corpus = corpus
-    costs.refuse_too_large(training.plain, training.lengths(training.inputs(1, 0)))
     return training
 
 

@@ -38,12 +38,11 @@ def left_to_right(program: Program) -> Iterator[str]:
                 yield from (softmax.address, *(each.address for each in program.readers(softmax.address)))
 
 
-def refuse_too_large(program: Program, lengths: Mapping[str, int]) -> None:
+def refuse_too_large(program: Program, B: int, T: int) -> None:
     """Raise MemoryRefused if parameters, their moments, and what backward reads of a batch would not fit."""
-    shapes = program.shapes(**lengths)
+    shapes = program.shapes(B, T)
     kept = sum(prod(shapes[address]) for address in program.saved() if address in program.producer)
     largest = max(prod(shapes[step.address]) for step in program)
-    B, T = lengths["B"], lengths["T"]
     fit(
         NUMBER * (PIECES * program.parameters + kept + 2 * largest),
         f"training {program.name} ({program.parameters:,} parameters) on {B} x {T} tokens at once",

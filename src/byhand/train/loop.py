@@ -248,7 +248,13 @@ class Training:
 
     def facts(self) -> dict[str, Any]:
         """What has to be known to go on, beside weights and moments; batches and dropout follow from seed and step."""
-        about = {"model": self.model.name, "step": self.step, "tokens": self.tokens, "seconds": self.seconds, "validation": self.validation}
+        about = {
+            "model": self.model.name,
+            "step": self.step,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+            "validation": self.validation,
+        }
         return about | {"settings": to_dict(self.settings)}
 
     def go_on(self, path: Path) -> None:

@@ -68,7 +68,9 @@ def png(path: Path, curves: Mapping[str, Curve]) -> bool:
         if len(curve):
             steps, losses = np.array(curve, float).T
             few = len(curve) < 100
-            axes.plot(steps, losses, label=name, linewidth=1.8 if few else 0.8, marker="o" if few else None, markersize=3)
+            axes.plot(
+                steps, losses, label=name, linewidth=1.8 if few else 0.8, marker="o" if few else None, markersize=3
+            )
     axes.set(xlabel="step", ylabel="loss, nats a token")
     axes.grid(alpha=0.3)
     axes.legend()

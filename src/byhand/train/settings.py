@@ -110,7 +110,9 @@ class Settings:
             raise InputError(f"warmup is {self.warmup}, but there are {self.steps} steps; give fewer, or train longer")
         for name, value in self.sizes.items():
             if name not in (there := size_names(str(self.family))):
-                raise InputError(f"{self.family} has no size {name!r:.40}; it has {', '.join(there)}{nearest(name, there)}")
+                raise InputError(
+                    f"{self.family} has no size {name!r:.40}; it has {', '.join(there)}{nearest(name, there)}"
+                )
             if isinstance(value, list | dict):
                 raise InputError(f"{name} is {value!r:.40}; give a number, a word, true or false")
 
@@ -181,7 +183,9 @@ def from_toml(path: Path) -> dict[str, Any]:
     for section, values in document.items():
         if section not in SECTIONS or not isinstance(values, dict):
             there = ", ".join(f"[{name}]" for name in SECTIONS)
-            raise InputError(f"{path}: {section!r:.40} is no section; there are {there}{nearest(section, (*SECTIONS,))}")
+            raise InputError(
+                f"{path}: {section!r:.40} is no section; there are {there}{nearest(section, (*SECTIONS,))}"
+            )
         given |= section_of(path, section, values)
     return given
 
@@ -208,7 +212,10 @@ def to_toml(of: Settings) -> str:
     lines = []
     for section, names in SECTIONS.items():
         values = {called(name): getattr(of, name) for name in names} | (of.sizes if section == "model" else {})
-        lines += [f"[{section}]", *(f"{name} = {written(value)}" for name, value in values.items() if value is not None)]
+        lines += [
+            f"[{section}]",
+            *(f"{name} = {written(value)}" for name, value in values.items() if value is not None),
+        ]
         lines.append("")
     return "\n".join(lines)
 
@@ -232,7 +239,9 @@ def made(given: Mapping[str, Any]) -> Settings:
         if name not in names:
             raise InputError(f"training has no setting {name!r:.40}{nearest(name, names)}")
     if given.get("data") is None:
-        raise InputError("there is nothing to train on; give data: a text file, a folder, or a generator such as stories")
+        raise InputError(
+            "there is nothing to train on; give data: a text file, a folder, or a generator such as stories"
+        )
     return Settings(**given)
 
 
@@ -240,7 +249,9 @@ def gone_on(before: Settings, given: Mapping[str, Any]) -> Settings:
     """The settings of a training that goes on, with those that may differ. Raises InputError naming one that may not."""
     old, sizes = to_dict(before), given.get("sizes", {})
     fixed = {called(name): (old.get(name), value) for name, value in given.items() if name not in (*FREE, "sizes")}
-    for name, (was, value) in (fixed | {name: (before.sizes.get(name), value) for name, value in sizes.items()}).items():
+    for name, (was, value) in (
+        fixed | {name: (before.sizes.get(name), value) for name, value in sizes.items()}
+    ).items():
         if value != was:
             raise InputError(
                 f"{name} is {value} now and was {was} when this training began; leave it out to go on, or begin another "

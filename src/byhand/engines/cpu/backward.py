@@ -2,7 +2,7 @@
 
 Gradients are added up in place: the first part of one is written, later parts are added. Where an operator hands its
 gradient on unchanged or number by number (a residual addition, an activation), what it hands on takes the memory of
-what it got, if nobody reads that again. A saved value may be computed again when it is read rather than held until then.
+what it got, if nobody reads that again. A saved value may be computed again when it is read, rather than held so long.
 """
 
 from __future__ import annotations

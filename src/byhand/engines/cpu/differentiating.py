@@ -22,6 +22,7 @@ from byhand.engines.cpu.kernels import (  # noqa: F401  (fill the table of rever
     softmax_backward,
 )
 from byhand.engines.cpu.kernels.attention_backward import reverse_attention
+from byhand.engines.cpu.kernels.elementwise_backward import clear
 from byhand.engines.cpu.plan import Plan
 from byhand.engines.cpu.reversal import REVERSALS, Place
 from byhand.engines.cpu.team import Team
@@ -67,6 +68,14 @@ class BackwardPlan(Plan):
     def lay_out(self, task: Task) -> None:
         super().lay_out(task)
         self.arrays[f"d:{self.of}"] = self.seed
+
+    def check(self) -> None:
+        """Also let weights that the value does not depend on have gradient zero."""
+        backward = (group for group in self.groups if isinstance(group, Reverse))
+        reached = {target.address for group in backward for target in group.targets.values()}
+        for address in self.into.keys() - reached:
+            self.builder.call(clear, self.into[address].reshape(-1), Adding(0))
+        super().check()
 
     def lower(self, group: Any, task: Task, meet: bool) -> None:
         self.targets = group.targets if isinstance(group, Reverse) else {}

@@ -234,7 +234,7 @@ def prize(w: World) -> None:
     w.tell("{friend:name} was fast, but {hero:name} was faster.", "At first {hero:name} was in front.")
     w.tell(
         "Suddenly {friend:name} fell and could not get up.",
-        "But halfway, {hero:name} heard a cry. {friend:name} had fallen over a stone.",
+        "Halfway, {hero:name} heard a cry. {friend:name} had fallen over a stone.",
     )
     w.tell(
         "{hero:name} stopped, turned around and helped {friend:them} up.",

@@ -40,7 +40,7 @@ def journey(w: World) -> None:
     w.maybe(0.5, "{elder:name} was already at the door.", "{hero} knocked, and {elder:name} opened the door.")
     w.gives("hero", "load", "elder")
     w.tell('"I have waited for it so long," said {elder:name}. "Take {reward:a} for your trouble."')
-    w.gives("elder", "reward", "hero")
+    w.gives("elder", "reward", "hero", silently=True)
     if w.chance.happens(0.5):
         thanks(w, "hero", "elder")
     if w.chance.happens(0.7):
@@ -91,9 +91,9 @@ def quarrel(w: World) -> None:
 def storm(w: World) -> None:
     """Bad weather, and something that keeps one dry or warm is shared."""
     w.people("hero", "friend")
-    w.things("first")
     cover = w.chance.one(["umbrella", "coat", "blanket", "cloak"])
     w.cast["cover"] = thing(cover, w.chance.one(["green", "yellow", "old", "long", "thick"]))
+    w.things("first")
     w.places("home", "away", outside=True)
     w.cast["rain"], w.cast["rained"] = w.chance.one([("rain", "rain hard"), ("snow", "snow"), ("hail", "hail")])
     opening(w)
@@ -122,7 +122,7 @@ def storm(w: World) -> None:
     thanks(w, "friend", "hero")
     if w.chance.happens(0.4):
         w.has("friend", "first")
-        w.tell('"I have {first:a} for you," said {friend:name}.', "{friend:name} had {first:a} in {friend:own} bag.")
+        w.tell("{friend:name} had {first:a} in {friend:own} bag.", "{friend:name} went to get {first:a}.")
         w.gives("friend", "first", "hero")
         keeps(w, "first")
     homeward(w, "hero")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from byhand.texts.frames import friendship, lesson, opening, thanks, weather
 from byhand.texts.telling import World
-from byhand.texts.words import PLACES
 
 # What is cooked: its article and name, what it is made in or on, and what belongs in it.
 MEALS = (
@@ -35,8 +34,8 @@ def meal(w: World) -> None:
         "One day, they wanted to make {a} {dish} together.", '"I am hungry. Let us make {a} {dish}," said {hero:name}.'
     )
     w.tell("{hero:name} brought {first}, and {friend:name} brought {second}.", TWO)
-    w.tell('"But we have no {missing}!" said {friend:name}.', '"We need {missing}, too," said {friend:name}.')
-    w.tell('"{elder:name} has some," said {hero:name}.', '"I will ask {elder:name}," said {hero:name}.')
+    w.tell('"But we have no {missing}!" said {hero:name}.', '"We need {missing}, too," said {hero:name}.')
+    w.tell('"{elder:name} has some," said {friend:name}.', '"Then ask {elder:name}," said {friend:name}.')
     w.goes("hero", "source")
     w.tell('"What do you need?" asked {elder:name}. "Some {missing} for our {dish}," said {hero:name}.')
     w.tell("{elder} gave {hero:them} some {missing}.", '"Take as much as you need," said {elder:name}.')
@@ -48,7 +47,7 @@ def meal(w: World) -> None:
     lesson(w, "It was the best {dish} they had ever eaten.", "There was nothing left of the {dish}.")
 
 
-TWO = '"I have {first} and {second}," said {hero:name}.'
+TWO = '"I have {first} and {second}," said {friend:name}.'
 WORK = "{hero:name} stirred, and {friend:name} put in the {first}, the {second} and, last of all, the {missing}."
 BURNED = "The {dish} looked a little strange, but nobody minded."
 GUEST = "At noon, {elder:name} came to eat with them and [took two plates|praised the {dish}|asked for more]."
@@ -58,12 +57,9 @@ def learning(w: World) -> None:
     """Someone cannot do something, is taught, fails, and in the end can do it."""
     w.people("hero", "friend")
     w.elders("elder")
-    w.places("home", "practice", outside=True)
     w.cast["skill"] = skill = w.chance.one(SKILLS)
-    if skill in ("to swim", "to fish"):
-        w.cast["practice"] = w.chance.one(
-            [each for each in PLACES if each.name in WATERS and each is not w.cast["home"]]
-        )
+    w.places("home", outside=True)
+    w.places("practice", outside=True, only=WATERS if skill in ("to swim", "to fish") else ())
     w.cast["doing"] = skill.removeprefix("to ")
     opening(w)
     friendship(w)
@@ -107,7 +103,7 @@ def noise(w: World) -> None:
     w.tell("{hero} woke {friend:name}.", "{hero} ran to {friend:name}.")
     w.tell('"I am afraid of the dark," said {hero:name}.', '"Did you hear the {sound}, too?" asked {hero:name}.')
     w.tell('"I have {light:a} that brings luck," said {friend:name}. "It will help us."')
-    w.gives("friend", "light", "hero")
+    w.gives("friend", "light", "hero", silently=True)
     w.goes("hero", "dark", also="friend")
     w.maybe(0.7, "Their hearts beat fast.", "They held their breath.", "It was so dark that they saw nothing at all.")
     w.tell("There was the {sound} again!", "Then they heard the {sound} once more, very close.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from byhand.texts.frames import friendship, keeps, lesson, opening, thanks, weather
+from byhand.texts.frames import friendship, keeps, lesson, opening, thanks
 from byhand.texts.telling import World
-from byhand.texts.words import THINGS, thing
+from byhand.texts.words import THINGS, article, thing
 
 SEEDS = (("bean", "vine"), ("nut", "tree"), ("seed", "flower"), ("pumpkin seed", "pumpkin"), ("acorn", "oak"))
-SIGNS = ("an arrow", "a cross", "a circle", "a star", "three stones", "two trees")
+SIGNS = ("arrow", "cross", "circle", "star", "moon", "eye", "sun")
+BEDS = ("garden", "meadow", "orchard", "field", "farm", "park", "hill")
 
 
 def treasure(w: World) -> None:
@@ -15,7 +16,8 @@ def treasure(w: World) -> None:
     w.people("hero", "friend")
     w.things("find")
     w.places("home", "dig", outside=True)
-    w.cast["sign"] = w.chance.one(SIGNS)
+    w.cast["mark"] = mark = w.chance.one(SIGNS)
+    w.cast["sign"] = article(mark)
     w.cast["paper"] = w.chance.one(["a letter", "a piece of paper", "a page", "an old card"])
     opening(w)
     friendship(w)
@@ -27,7 +29,7 @@ def treasure(w: World) -> None:
     w.tell('"A treasure!" cried {friend:name}.', '"Do you think it is a treasure?" asked {friend:name}.')
     w.goes("hero", "dig", also="friend")
     w.maybe(0.4, "They looked behind every tree and under every stone.", "They walked in circles until noon.")
-    w.tell('"I see {sign}!" cried {friend:name} at last.', '"Here is {sign}!" called {friend:name}.')
+    w.tell('"I see the {mark}!" cried {friend:name} at last.', '"Here is the {mark}!" called {friend:name}.')
     w.tell(
         "They dug with their hands and with a [spoon|spade|stick].",
         "{hero} dug, and {friend:name} pulled out the stones.",
@@ -43,18 +45,19 @@ def treasure(w: World) -> None:
     )
     if w.chance.happens(0.5):
         w.gives("hero", "find", "friend")
-        w.tell('"You saw {sign} first," {hero} said.', '"Without you I would not have found it," {hero} said.')
+        w.tell('"You saw the {mark} first," {hero} said.', '"Without you I would not have found it," {hero} said.')
     else:
         w.tell('"You found the paper, so {find} is yours," said {friend:name}.')
     keeps(w, "find")
-    lesson(w, "Nobody ever learned who had drawn {sign}.")
+    lesson(w, "Nobody ever learned who had drawn the {mark}.")
 
 
 def growing(w: World) -> None:
     """Something is planted, cared for through the seasons, and given away or shared."""
     w.people("hero", "friend")
     w.elders("elder")
-    w.places("home", "bed", outside=True)
+    w.places("home", outside=True)
+    w.places("bed", only=BEDS)
     small, large = w.chance.one(SEEDS)
     w.cast["seed"], w.cast["plant"] = thing(small, w.chance.one(["small", "brown", "round"])), thing(large, "big")
     opening(w)
@@ -98,7 +101,6 @@ def astray(w: World) -> None:
     w.tell('"I am lost," said {hero:name}. "I live {home:near}."', '"How do I get {home:to}?" asked {hero:name}.')
     w.tell('"I know the way," said {guide:name}. "Come with me."', '"Follow me," said {guide:name}.')
     w.maybe(0.5, "They [crossed a stream|climbed over a fence|walked under the stars] and sang to forget the dark.")
-    weather(w)
     w.at("guide", "wild")
     w.goes("guide", "home", also="hero")
     w.tell("There was a light in the window.", "{hero:name} saw the house and was [happy|so glad].")

@@ -33,7 +33,6 @@ from byhand.engines.cpu.kernels.attending import (
     SCALE,
     SCORES,
     SHARING,
-    STRETCH,
     SUMS,
     TEXTS,
     TOKENS,
@@ -49,14 +48,14 @@ from byhand.engines.cpu.kernels.attending import (
     share,
     transpose,
 )
-from byhand.engines.cpu.simd import LANES, float32, fma, load, repeat, store, total, uint8, zeros
+from byhand.engines.cpu.simd import LANES, float32, fma, int64, load, repeat, store, total, uint8, zeros
 
 # Arguments behind those of attending.py: gradients; whether they are added to what is there; scratch memory, X for each
 # thread, but the sums of keys for each part where there are many; and how many parts there are, of how many rows.
 D_OUT, D_QUERY, D_KEY, D_VALUE, D_SCORE, D_MASKED, D_WEIGHT = range(26, 33)
 ADD_QUERY, ADD_KEY, ADD_VALUE, ADD_WEIGHT = range(33, 37)
 KEY_ROWS, VALUE_PANELS, D_OUTS, D_WEIGHTS, D_KEYS, D_VALUES = range(37, 43)
-PARTS, PART = range(43, 45)
+TILE_ENDS, PARTS, PART = range(43, 46)
 
 
 # --- what is read, as products read it --------------------------------------------------------------------------------
@@ -65,40 +64,57 @@ PARTS, PART = range(43, 45)
 @exact
 def fetch_rows(job, x_BTHK, where, out_XNK, me):
     """Bring rows of queries, or of what belongs to them, side by side."""
-    G, R, K = whole(job, GROUPS), whole(job, SHARING), whole(job, NUMBERS)
-    bg, first, rows = where
+    (bg, first, rows), K = where, whole(job, NUMBERS)
+    G, R, inside_K = whole(job, GROUPS), whole(job, SHARING), K // LANES * LANES
+    b, t, h = bg // G, first // R, bg % G * R + first % R
     for n in range(rows):
-        copy(x_BTHK[bg // G, (first + n) // R, bg % G * R + (first + n) % R], out_XNK[me, n, :K])
+        for k in range(0, inside_K, LANES):
+            store(out_XNK, (me, n, k), load(x_BTHK, (b, t, h, k)))
+        for k in range(inside_K, K):
+            out_XNK[me, n, k] = x_BTHK[b, t, h, k]
+        t, h = after(t, h, R)
+
+
+@inlined
+def after(t, h, R):
+    """The token and the head of the row behind that of this token and head."""
+    last = (h + 1) % R == 0 if R > 1 else True
+    return (t + 1, h + 1 - R) if last else (t, h + 1)
 
 
 @exact
-def lay_panels(job, me, x_XSK, g, end, panel_PKW):
-    """Write the panels of the first `end` keys or values of head g; the last one ends with anything."""
-    K, stretch_XSK = whole(job, NUMBERS), array(job, STRETCH, float32, 3)
-    p = me * panels(job)
+def fetch_keys(x_BGSK, bg, first, count, out_XSK, to):
+    """Bring keys or values to where `to` says."""
+    _, G, _, K = x_BGSK.shape
+    (b, g), inside_K, (x, i) = (bg // G, bg % G), K // LANES * LANES, to
+    for s in range(first, first + count):
+        for k in range(0, inside_K, LANES):
+            store(out_XSK, (x, i, k), load(x_BGSK, (b, g, s, k)))
+        for k in range(inside_K, K):
+            out_XSK[x, i, k] = x_BGSK[b, g, s, k]
+        i += 1
+
+
+@exact
+def lay_panels(job, me, rows_XSK, end, panel_PKW):
+    """Write the panels of the thread's rows."""
     for s in range(0, end, WIDE):
-        if K % LANES == 0 and s + WIDE <= end:
-            transpose(x_XSK, (g, s), panel_PKW, p, K)
-        else:
-            for i in range(min(WIDE, end - s)):
-                copy(x_XSK[g, s + i], stretch_XSK[me, i, :K])
-            transpose(stretch_XSK, (me, 0), panel_PKW, p, K)
-        p += 1
+        transpose(rows_XSK, (me, s), panel_PKW, me * panels(job) + s // WIDE, whole(job, NUMBERS))
 
 
 @exact
 def lay_out_keys(job, me, bg, end, all_values):
-    """Keys as panels and as rows, and values as panels, as far as anybody looks."""
-    G, K, keys_XSK = whole(job, GROUPS), whole(job, NUMBERS), array(job, KEY_ROWS, float32, 3)
-    if given(job, QUERY):
-        key_GSK = array(job, KEY, float32, 4)[bg // G]
-        for s in range(end):
-            copy(key_GSK[bg % G, s], keys_XSK[me, s, :K])
-        if given(job, D_OUT) and not given(job, WEIGHT):
-            lay_panels(job, me, key_GSK, bg % G, end, array(job, PANELS, float32, 3))
+    """Values as panels, and keys as panels and as rows, as far as anybody looks."""
+    rows_XSK = array(job, KEY_ROWS, float32, 3)
     if given(job, D_OUT):
-        value_GSK = array(job, VALUE, float32, 4)[bg // G]
-        lay_panels(job, me, value_GSK, bg % G, all_values, array(job, VALUE_PANELS, float32, 3))
+        fetch_keys(array(job, VALUE, float32, 4), bg, 0, all_values, rows_XSK, (me, 0))
+        for s in range(all_values, (all_values + WIDE - 1) // WIDE * WIDE):
+            fill(rows_XSK[me, s], ZERO)  # what is no value has no weight, and must not make a NaN of it
+        lay_panels(job, me, rows_XSK, all_values, array(job, VALUE_PANELS, float32, 3))
+    if given(job, QUERY):
+        fetch_keys(array(job, KEY, float32, 4), bg, 0, end, rows_XSK, (me, 0))
+        if given(job, D_OUT) and not given(job, WEIGHT):
+            lay_panels(job, me, rows_XSK, end, array(job, PANELS, float32, 3))
 
 
 @inlined
@@ -108,70 +124,80 @@ def panels(job):
 
 
 @exact
-def values_of_rows(job, bg, first, rows):
-    """With how many values these rows are multiplied: all where somebody wants to see the gradient of the weights."""
-    return whole(job, KEYS) if given(job, D_WEIGHT) else end_of_rows(job, bg, first, rows)
+def find_ends(job, me, bg, first, rows):
+    """How many keys each tile of rows may see; of all of them the most."""
+    end_XN, most = array(job, TILE_ENDS, int64, 2), 0
+    for n in range(0, rows, ROWS):
+        end = end_of_rows(job, bg, first + n, min(ROWS, rows - n))
+        end_XN[me, n // ROWS], most = end, max(end, most)
+    return most
 
 
 # --- weights, and the gradient of the scores, in rows for each key ----------------------------------------------------
 
 
 @exact
-def find_weights(job, me, bg, first, rows):
+def find_weights(job, me, where, end):
     """The weights of a block of rows: recomputed with the bits of the forward, or read."""
-    G, R, S, K = whole(job, GROUPS), whole(job, SHARING), whole(job, KEYS), whole(job, NUMBERS)
-    weight_XNS, query_XNK = array(job, SCORES, float32, 3), array(job, QUERIES, float32, 3)
-    panel_PKW, scale = array(job, PANELS, float32, 3), float32(real(job, SCALE))
-    end = end_of_rows(job, bg, first, rows)
-    if not given(job, WEIGHT):
-        for p in range((end + WIDE - 1) // WIDE):
-            for n in range(0, rows, ROWS):
-                if p * WIDE < end_of_rows(job, bg, first + n, min(ROWS, rows - n)):
-                    made = product(query_XNK, (me, n, 0), panel_PKW, (me * panels(job) + p, 0, 0), K)
-                    store(weight_XNS, (me, n, p * WIDE), made * scale)
-    for n in range(rows):
-        row_S, at, width = weight_XNS[me, n], first + n, S
-        if given(job, WEIGHT):
-            copy(array(job, WEIGHT, float32, 4)[bg // G, bg % G * R + at % R, at // R], row_S[:S])
+    G, R, S, (bg, first, rows) = whole(job, GROUPS), whole(job, SHARING), whole(job, KEYS), where
+    weight_XNS, end_XN = array(job, SCORES, float32, 3), array(job, TILE_ENDS, int64, 2)
+    query_XNK, panel_PKW, scale = array(job, QUERIES, float32, 3), array(job, PANELS, float32, 3), scale_of(job)
+    if given(job, WEIGHT):
+        for n in range(first, first + rows):
+            row_S = weight_XNS[me, n - first]
+            copy(array(job, WEIGHT, float32, 4)[bg // G, bg % G * R + n % R, n // R], row_S[:S])
             fill(row_S[S : panels(job) * WIDE], ZERO)
-        else:
-            tile = n // ROWS * ROWS
-            width = end_of_rows(job, bg, first + tile, min(ROWS, rows - tile))
-            share(job, bg, at, row_S, width)
-            fill(row_S[(width + WIDE - 1) // WIDE * WIDE : (end + WIDE - 1) // WIDE * WIDE], ZERO)
-
-
-@exact
-def find_changes(job, me, bg, first, rows):
-    """The gradient of the scores of a block of rows, by way of that of the weights."""
-    change_XNS, d_out_XNK = array(job, D_WEIGHTS, float32, 3), array(job, D_OUTS, float32, 3)
-    panel_PKW, K = array(job, VALUE_PANELS, float32, 3), whole(job, NUMBERS)
-    for p in range((values_of_rows(job, bg, first, rows) + WIDE - 1) // WIDE):
+        return
+    for p in range((end + WIDE - 1) // WIDE):
         for n in range(0, rows, ROWS):
-            if p * WIDE < values_of_rows(job, bg, first + n, min(ROWS, rows - n)):
-                made = product(d_out_XNK, (me, n, 0), panel_PKW, (me * panels(job) + p, 0, 0), K)
-                store(change_XNS, (me, n, p * WIDE), made)
-    width = (end_of_rows(job, bg, first, rows) + WIDE - 1) // WIDE * WIDE
+            if p * WIDE < end_XN[me, n // ROWS]:
+                index = me * panels(job) + p, 0, 0
+                made = product(query_XNK, (me, n, 0), panel_PKW, index, whole(job, NUMBERS))
+                store(weight_XNS, (me, n, p * WIDE), made * scale)
     for n in range(rows):
-        finish_row(job, bg, first + n, array(job, SCORES, float32, 3)[me, n], change_XNS[me, n], width)
+        row_S, width = weight_XNS[me, n], end_XN[me, n // ROWS]
+        share(job, bg, first + n, row_S, width)
+        fill(row_S[(width + WIDE - 1) // WIDE * WIDE : (end + WIDE - 1) // WIDE * WIDE], ZERO)
 
 
 @inlined
-def finish_row(job, bg, n, weight_S, change_S, width):
+def scale_of(job):
+    return float32(real(job, SCALE))
+
+
+@exact
+def find_changes(job, me, where, end):
+    """The gradient of the scores of a block of rows, by way of that of the weights."""
+    change_XNS, d_out_XNK = array(job, D_WEIGHTS, float32, 3), array(job, D_OUTS, float32, 3)
+    panel_PKW, end_XN, (bg, first, rows) = array(job, VALUE_PANELS, float32, 3), array(job, TILE_ENDS, int64, 2), where
+    everything = given(job, D_WEIGHT)
+    for p in range(panels(job) if everything else (end + WIDE - 1) // WIDE):
+        for n in range(0, rows, ROWS):
+            if everything or p * WIDE < end_XN[me, n // ROWS]:
+                index = me * panels(job) + p, 0, 0
+                made = product(d_out_XNK, (me, n, 0), panel_PKW, index, whole(job, NUMBERS))
+                store(change_XNS, (me, n, p * WIDE), made)
+    for n in range(rows):
+        row_S, width = change_XNS[me, n], end_XN[me, n // ROWS]
+        finish_row(job, bg, first + n, array(job, SCORES, float32, 3)[me, n], row_S, width)
+        fill(row_S[(width + WIDE - 1) // WIDE * WIDE : (end + WIDE - 1) // WIDE * WIDE], ZERO)
+
+
+@inlined
+def finish_row(job, bg, n, weight_S, change_S, end):
     """Make the gradient of row n's scores of that of its weights, and write what is asked for on the way."""
     G, R, S = whole(job, GROUPS), whole(job, SHARING), whole(job, KEYS)
-    b, h, t, end = bg // G, bg % G * R + n % R, n // R, end_of_rows(job, bg, n, 1)
+    b, h, t, width = bg // G, bg % G * R + n % R, n // R, (end + WIDE - 1) // WIDE * WIDE
     if given(job, D_WEIGHT):
-        give(change_S[:S], ONE, array(job, D_WEIGHT, float32, 4)[b, h, t], whole(job, ADD_WEIGHT) != 0)
+        put_row(change_S[:S], array(job, D_WEIGHT, float32, 4)[b, h, t], whole(job, ADD_WEIGHT) != 0)
     if given(job, QUERY):
-        fill(change_S[end:width], ZERO)
         soften(weight_S[:width], change_S[:width])
         if given(job, D_MASKED):
-            put_row(change_S[:end], array(job, D_MASKED, float32, 4)[b, h, t])
+            put_row(change_S[:end], array(job, D_MASKED, float32, 4)[b, h, t], False)
         if given(job, WEIGHT) and given(job, ALLOWED):  # what is hidden by a finite number may have weight
             clear_hidden(change_S[:S], array(job, ALLOWED, uint8, 3)[b, t])
         if given(job, D_SCORE):
-            put_row(change_S[:end], array(job, D_SCORE, float32, 4)[b, h, t])
+            put_row(change_S[:end], array(job, D_SCORE, float32, 4)[b, h, t], False)
 
 
 @inlined
@@ -186,10 +212,12 @@ def soften(weight_S, change_S):
 
 
 @inlined
-def put_row(row_S, out_S):
-    """Copy a row, and zeros behind it."""
-    copy(row_S, out_S[: len(row_S)])
-    fill(out_S[len(row_S) :], ZERO)
+def put_row(row_S, out_S, add):
+    """Write a row, and zeros behind it, or add it to what is there."""
+    for s in range(len(row_S)):
+        out_S[s] = out_S[s] + row_S[s] if add else row_S[s]
+    if not add:
+        fill(out_S[len(row_S) :], ZERO)
 
 
 @inlined
@@ -199,9 +227,9 @@ def clear_hidden(row_S, allowed_S):
 
 
 @exact
-def read_changes(job, me, bg, first, rows):
+def read_changes(job, me, where):
     """The gradient of the scores of a block of rows, as it is given."""
-    G, R, S = whole(job, GROUPS), whole(job, SHARING), whole(job, KEYS)
+    G, R, S, (bg, first, rows) = whole(job, GROUPS), whole(job, SHARING), whole(job, KEYS), where
     for n in range(first, first + rows):
         row_S = array(job, D_WEIGHTS, float32, 3)[me, n - first]
         copy(array(job, D_SCORE, float32, 4)[bg // G, bg % G * R + n % R, n // R], row_S[:S])
@@ -212,35 +240,35 @@ def read_changes(job, me, bg, first, rows):
 
 
 @exact
-def add_queries(job, me, bg, first, rows):
+def add_queries(job, me, where, end):
     """dQ = dS K / √K for a block of rows."""
     change_XNS, key_XSK = array(job, D_WEIGHTS, float32, 3), array(job, KEY_ROWS, float32, 3)
-    sum_XNK, d_query_BTHK = array(job, SUMS, float32, 3), array(job, D_QUERY, float32, 4)
-    G, R, K, scale = whole(job, GROUPS), whole(job, SHARING), whole(job, NUMBERS), float32(real(job, SCALE))
-    for s in range(0, end_of_rows(job, bg, first, rows), CHUNK):
+    sum_XNK, end_XN, (bg, first, rows) = array(job, SUMS, float32, 3), array(job, TILE_ENDS, int64, 2), where
+    for s in range(0, end, CHUNK):
         for w in range(0, sum_XNK.shape[2], WIDE):
             for n in range(0, rows, ROWS):
-                high = min(ROWS, rows - n)
-                count = min(CHUNK, end_of_rows(job, bg, first + n, high) - s)
+                count = min(CHUNK, end_XN[me, n // ROWS] - s)
                 if count > 0:
-                    mix(change_XNS, (me, n, s), key_XSK, (me, s, w), (count, high, s > 0), sum_XNK, (me, n, w))
+                    size = count, min(ROWS, rows - n), s > 0
+                    mix(change_XNS, (me, n, s), key_XSK, (me, s, w), size, sum_XNK, (me, n, w))
+    G, R, d_query_BTHK = whole(job, GROUPS), whole(job, SHARING), array(job, D_QUERY, float32, 4)
+    b, t, h, add = bg // G, first // R, bg % G * R + first % R, whole(job, ADD_QUERY)
     for n in range(rows):
-        t, h = (first + n) // R, bg % G * R + (first + n) % R
-        give(sum_XNK[me, n, :K], scale, d_query_BTHK[bg // G, t, h], whole(job, ADD_QUERY) != 0)
+        give(sum_XNK, (me, n), scale_of(job), d_query_BTHK, (b, t, h), add)
+        t, h = after(t, h, R)
 
 
 @exact
 def add_columns(job, me, where, a_SN, b_XNK, sum_XSK, to):
     """Add aᵀ b of a block of rows to the sums of its keys; where no row before saw any, there are none yet.
 
-    where: text and head, first row and how many; to: the index of the sums, and of how many keys there are some.
+    to: the index of the sums, of how many keys there are some already, and of how many there will be.
     """
-    (bg, first, rows), (x, seen) = where, to
-    end = end_of_rows(job, bg, first, rows)
+    end_XN, (_, _, rows), (x, seen, end) = array(job, TILE_ENDS, int64, 2), where, to
     for w in range(0, sum_XSK.shape[2], WIDE):
         n = 0
         for s in range(0, end, ROWS):
-            while end_of_rows(job, bg, first + n, min(ROWS, rows - n)) <= s:  # none of these rows sees key s
+            while end_XN[me, n // ROWS] <= s:  # none of these rows sees key s
                 n += ROWS
             made = column_product(a_SN, s, b_XNK, (me, n, w), rows - n)
             store(sum_XSK, (x, s, w), load(sum_XSK, (x, s, w), ROWS, COLS) + made if s < seen else made)
@@ -256,35 +284,39 @@ def column_product(a_SN, s, b_XNW, b, count):
     return acc
 
 
-@inlined
-def give(sum_K, factor, out_K, add):
-    if add:
-        for k in range(len(sum_K)):
-            out_K[k] += sum_K[k] * factor
-    else:
-        for k in range(len(sum_K)):
-            out_K[k] = sum_K[k] * factor
+@exact
+def give(sum_XNK, index, factor, out_ABCK, to, add):
+    """Write a row of sums times a factor, or add it to what is there."""
+    (x, n), (a, b, c), K = index, to, out_ABCK.shape[3]
+    inside_K = K // LANES * LANES
+    for k in range(0, inside_K, LANES):
+        made = load(sum_XNK, (x, n, k)) * factor
+        store(out_ABCK, (a, b, c, k), load(out_ABCK, (a, b, c, k)) + made if add else made)
+    for k in range(inside_K, K):
+        made = sum_XNK[x, n, k] * factor
+        out_ABCK[a, b, c, k] = out_ABCK[a, b, c, k] + made if add else made
 
 
 @exact
 def put_keys(job, sum_XSK, x, where, factor, d_BGSK, add):
     """Give the gradients of some keys or values: the sum over the parts of their head, x the first."""
-    G, K, (bg, s, count) = whole(job, GROUPS), whole(job, NUMBERS), where
+    G, (bg, s, count) = whole(job, GROUPS), where
+    b, g = bg // G, bg % G
     for i in range(s, s + count):
         for y in range(x + 1, x + whole(job, PARTS)):
-            for k in range(0, K, LANES):
+            for k in range(0, sum_XSK.shape[2], LANES):
                 store(sum_XSK, (x, i, k), load(sum_XSK, (x, i, k)) + load(sum_XSK, (y, i, k)))
-        give(sum_XSK[x, i, :K], factor, d_BGSK[bg // G, bg % G, i], add)
+        give(sum_XSK, (x, i), factor, d_BGSK, (b, g, i), add)
 
 
 @exact
 def put_keys_and_values(job, x, where):
     """Give what is wanted of the gradients of some keys and values."""
     if given(job, D_KEY):
-        scale, add = float32(real(job, SCALE)), whole(job, ADD_KEY) != 0
+        scale, add = scale_of(job), whole(job, ADD_KEY)
         put_keys(job, array(job, D_KEYS, float32, 3), x, where, scale, array(job, D_KEY, float32, 4), add)
     if given(job, D_VALUE):
-        d_value_BGSK, add = array(job, D_VALUE, float32, 4), whole(job, ADD_VALUE) != 0
+        d_value_BGSK, add = array(job, D_VALUE, float32, 4), whole(job, ADD_VALUE)
         put_keys(job, array(job, D_VALUES, float32, 3), x, where, ONE, d_value_BGSK, add)
 
 
@@ -292,24 +324,26 @@ def put_keys_and_values(job, x, where):
 
 
 @exact
-def reverse_block(job, me, bg, first, rows, to):
-    """All products of a block of rows. to: where its keys are added up, and of how many there are sums already."""
-    where, query_XNK, d_out_XNK = (bg, first, rows), array(job, QUERIES, float32, 3), array(job, D_OUTS, float32, 3)
+def reverse_block(job, me, where, x, seen):
+    """All products of a block of rows, whose keys are added up at x; of how many there are sums before and after."""
+    (bg, first, rows), query_XNK, d_out_XNK = where, array(job, QUERIES, float32, 3), array(job, D_OUTS, float32, 3)
     weight_XNS, change_XNS = array(job, SCORES, float32, 3), array(job, D_WEIGHTS, float32, 3)
+    end = find_ends(job, me, bg, first, rows)
     if given(job, QUERY):
         fetch_rows(job, array(job, QUERY, float32, 4), where, query_XNK, me)
     if given(job, D_OUT):
         fetch_rows(job, array(job, D_OUT, float32, 4), where, d_out_XNK, me)
-        find_weights(job, me, bg, first, rows)
-        find_changes(job, me, bg, first, rows)
+        find_weights(job, me, where, end)
+        find_changes(job, me, where, end)
     else:
-        read_changes(job, me, bg, first, rows)
+        read_changes(job, me, where)
     if given(job, D_QUERY):
-        add_queries(job, me, bg, first, rows)
+        add_queries(job, me, where, end)
     if given(job, D_KEY):
-        add_columns(job, me, where, change_XNS[me].T, query_XNK, array(job, D_KEYS, float32, 3), to)
+        add_columns(job, me, where, change_XNS[me].T, query_XNK, array(job, D_KEYS, float32, 3), (x, seen, end))
     if given(job, D_VALUE):
-        add_columns(job, me, where, weight_XNS[me].T, d_out_XNK, array(job, D_VALUES, float32, 3), to)
+        add_columns(job, me, where, weight_XNS[me].T, d_out_XNK, array(job, D_VALUES, float32, 3), (x, seen, end))
+    return max(seen, (end + ROWS - 1) // ROWS * ROWS)
 
 
 @exact
@@ -331,13 +365,11 @@ def attend_backward(job, me):
     while unit < BG * parts:
         bg, start = unit // parts, (parts - 1 - unit % parts) * part  # later rows see more: they come first
         x, end = me if parts == 1 else bg * parts + start // part, min(start + part, N)
-        ends = end_of_rows(job, bg, start, end - start), values_of_rows(job, bg, start, end - start)
-        lay_out_keys(job, me, bg, ends[0], ends[1])
+        keys = end_of_rows(job, bg, start, end - start)
+        lay_out_keys(job, me, bg, keys, whole(job, KEYS) if given(job, D_WEIGHT) else keys)
         seen = 0
         for first in range(start, end, block):
-            rows = min(block, end - first)
-            reverse_block(job, me, bg, first, rows, (x, seen))
-            seen = max(seen, (end_of_rows(job, bg, first, rows) + ROWS - 1) // ROWS * ROWS)
+            seen = reverse_block(job, me, (bg, first, min(block, end - first)), x, seen)
         clear_unseen(job, x, seen)
         if parts == 1:
             put_keys_and_values(job, me, (bg, 0, whole(job, KEYS)))

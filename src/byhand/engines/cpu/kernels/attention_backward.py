@@ -107,7 +107,6 @@ def call(b: Builder, o: Operands, wanted: Wanted) -> None:
     sums = (b.threads if parts == 1 else B * G * parts, long, wide)
     rows = (b.threads, block, long + LANES)  # rows of a power of two would all lie in the same few places of a cache
     shapes = {
-        "stretch": (b.threads, WIDE, wide),
         "panels": (b.threads * long // WIDE, wide, WIDE),
         "queries": (b.threads, block, wide),
         "scores": rows,
@@ -120,8 +119,9 @@ def call(b: Builder, o: Operands, wanted: Wanted) -> None:
         "d_values": sums,
     }
     scratch = {name: b.scratch(f"attention.{name}", shape, np.float32) for name, shape in shapes.items()}
-    memory = [scratch[name] for name in list(shapes)[5:]]
-    arguments = [*o.arguments(scratch), *wanted.arguments, *memory, parts, part]
+    memory = [scratch[name] for name in list(shapes)[4:]]
+    ends_XN = b.scratch("attention.ends", (b.threads, block // ROWS), np.int64)
+    arguments = [*o.arguments(scratch), *wanted.arguments, *memory, ends_XN, parts, part]
     b.call(attend_backward, *arguments)
     if parts > 1:
         b.call(add_parts, *arguments)

@@ -181,9 +181,9 @@ def pass_on(job, me):
 
 @kernel
 def clear(job, me):
-    """Zeros."""
+    """Zeros, but where what comes is to be added to what is there. Arguments: d_x_N, whether it is."""
     d_x_N, start = array(job, 0, float32, 1), take(job, STRETCH)
-    while start < len(d_x_N):
+    while start < len(d_x_N) and whole(job, 1) == 0:
         made_N = d_x_N[start : start + STRETCH]
         for n in range(len(made_N)):
             made_N[n] = ZERO

@@ -49,8 +49,7 @@ def spread_first(job, me):
 def reverse_lookup(b: Builder, step: Step, d: Gradients) -> None:
     place = d.to(step, "table")
     if place is not None:
-        if not place.add:
-            b.call(clear, place.array.reshape(-1))
+        b.call(clear, place.array.reshape(-1), place.add)
         b.call(gather_rows, b.array(step.names["id"]).reshape(-1), rows(d.output(step)), place.array)
 
 

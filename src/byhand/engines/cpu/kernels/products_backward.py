@@ -1,8 +1,8 @@
 """The backward of products with weights: two more products, each by the same kernel as the forward one.
 
-The gradient of what is read is the gradient of what was made times the weight the other way round. That of the weight is
-the sum over all rows (texts and positions) of what was read times the gradient of what was made: for it, what was read is
-turned over first, so that its rows go along what is summed.
+The gradient of what is read is the gradient of what was made times the weight the other way round. That of the weight
+is the sum over all rows (texts and positions) of what was read times the gradient of what was made: for it, what was
+read is turned over first, so that its rows go along what is summed.
 """
 
 from __future__ import annotations
