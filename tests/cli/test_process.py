@@ -27,6 +27,7 @@ from byhand.cli import (
     tokenize,
     tour,
     trace,
+    train,
     waiting,
 )
 
@@ -45,9 +46,11 @@ MODULES = {
     "convert": convert,
     "tokenize": tokenize,
     "pull": pull,
+    "train": train,
     "bench": bench,
 }
-NEEDS_MORE = ("pull", "--with transformers", "bench")  # a network, another library, a machine without other work
+# A network, another library, a machine without other work, the data of somebody and the time to learn from it.
+NEEDS_MORE = ("pull", "--with transformers", "bench", "notes", "tuned")
 EXAMPLES = [
     example
     for module in MODULES.values()

@@ -28,11 +28,15 @@ NO_SLOPE = ".k.bias"  # its gradient is rounding, see `Training.counted`
 
 @dataclass(frozen=True)
 class How:
-    """How both are trained: the settings of byhand's own schedule, and what torch is told. parts: of a batch."""
+    """How both are trained: the settings of byhand's own schedule, and what torch is told. parts: of a batch.
+
+    eps: larger than usual. With 1e-8 the direction of a step is left to rounding wherever a gradient happens to be that
+    small, and one such number in ten thousand is enough for weights to differ by the rate.
+    """
 
     rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
+    eps: float = 1e-6
     decay: float = 0.1
     decayed: str = "matrices"
     clip: float = 0.0

@@ -8,6 +8,7 @@ import json
 import mmap
 import os
 import re
+import resource
 import shutil
 import signal
 import sys
@@ -25,7 +26,7 @@ from byhand.loading import make
 from byhand.tokenizer import Characters
 from byhand.train import saving, stored
 from byhand.train.logs import Log
-from byhand.train.loop import Saved, Stepped, Training
+from byhand.train.loop import Failed, Saved, Stepped, Training
 from byhand.train.settings import Settings
 
 STEPS, EVERY, KILLS, WRITING = 480, 4, 50, 17
@@ -97,7 +98,7 @@ def counters() -> Any:
 
 
 def kill_at_random(folder: Path, seed: int) -> dict[str, Any]:
-    """Kill lives until there were enough, some of them surely while a checkpoint was written; then let one end."""
+    """Kill lives until there were enough, some of them surely while a checkpoint was written."""
     rng, kills, writing, steps, lost = np.random.default_rng(seed), 0, 0, 0, 0
     while kills < KILLS or writing < WRITING:
         seen, in_writing = counters(), bool(rng.integers(KILLS - kills) < WRITING - writing if kills < KILLS else True)
@@ -107,7 +108,6 @@ def kill_at_random(folder: Path, seed: int) -> dict[str, Any]:
         assert ended(child) == -signal.SIGKILL, "it came to its end before it was killed"
         kills, writing, steps = kills + 1, writing + half_written(folder), steps + int(seen[0])
         lost = check(folder, lost)
-    assert ended(forked(lambda: live(folder, counters()))) == 0
     return {"kills": kills, "writing": writing, "steps": steps}
 
 
@@ -132,6 +132,21 @@ def wait(done: Callable[[], Any], child: int) -> None:
 
 def half_written(folder: Path) -> bool:
     return any(re.fullmatch(r"\.step-\d+\.part", name) for name in os.listdir(folder)) if folder.exists() else False
+
+
+def full_for_a_while(folder: Path) -> dict[str, Any]:
+    """Train while three checkpoints cannot be written, each beyond what the system allows a file."""
+    refused, least = [], 0
+    with saving.alone(folder):
+        training = Training(SETTINGS, MODEL, Letters(), folder)
+        for event in training.run():
+            if event.step == 10 * EVERY or len(refused) == 3:
+                size = 2000 if event.step == 10 * EVERY else resource.RLIM_INFINITY
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+            if isinstance(event, Failed):
+                refused.append(event.why)
+                least = check(folder, least)
+    return {"refused": refused}
 
 
 def slowed() -> None:
@@ -270,6 +285,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     "live": lambda folder: live(folder, counters()),
     "random": lambda folder, seed: kill_at_random(folder, int(seed)),
     "kill": lambda folder, step: kill_at_each(folder, int(step)),
+    "full for a while": full_for_a_while,
     "full": lambda folder: fail_at_each(folder, OSError(28, os.strerror(28))),
     "interrupt": lambda folder: fail_at_each(folder, KeyboardInterrupt()),
     "outcome": outcome,

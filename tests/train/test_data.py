@@ -42,6 +42,12 @@ def texts_of(corpus: Corpus, split: Split) -> list[str]:
     return [corpus.tokenizer.decode(split.stretch(number)) for number in range(split.texts)]
 
 
+def ending(corpus: Corpus) -> str:
+    """What stands after every text."""
+    assert corpus.tokenizer is not None and corpus.around.after
+    return corpus.tokenizer.decode(corpus.around.after)
+
+
 def refusal(*given, **settings) -> str:
     with pytest.raises(InputError) as caught:
         gather(*given, **settings)
@@ -56,10 +62,11 @@ def test_a_text_file_is_split_into_one_stretch_and_the_rest(tmp_path):
     text = "".join(f"line {i:04d}\n" for i in range(500))
     (tmp_path / "a.txt").write_text(text)
     found = gather(tmp_path / "a.txt", folder=tmp_path / "out", seed=4, validation=0.2)
-    assert isinstance(found.tokenizer, Characters) and found.vocabulary == len(set(text))
-    held, rest = found.tokenizer.decode(everything(found.validation)), everything(found.train)
-    assert len(held) == round(0.2 * (len(text) + 1)) and held in text + "\n"
-    assert found.tokenizer.decode(rest) == (text + "\n").replace(held, "", 1)
+    assert isinstance(found.tokenizer, Characters) and found.tokenizer.alphabet == "".join(sorted(set(text)))
+    whole = text + ending(found)
+    held, rest = (found.tokenizer.decode(everything(each)) for each in (found.validation, found.train))
+    assert len(found.validation) == round(0.2 * (len(text) + 1)) and held in whole
+    assert rest == whole.replace(held, "", 1)
     assert found.train.texts == 2 and found.validation.texts == 1
 
 
@@ -138,7 +145,8 @@ def test_a_folder_is_read_in_order_and_says_what_it_leaves_out(tmp_path):
     assert found.skipped == ("e.png was left out: it is no text", "f.bib was left out: it is no text in UTF-8")
     both = gather(tmp_path, folder=tmp_path / ".out", validation=0.01).train.ids
     text = found.tokenizer.decode(both.between(0, len(both)))
-    assert text == "first " * 30 + "second " * 30 + "fourth" * 30 + "third " * 30  # no line end in it: none between
+    end = ending(found)
+    assert text == "first " * 30 + end + "second " * 30 + end + "fourth" * 30 + end + "third " * 30 + end
     (tmp_path / "f.txt").write_bytes(b"caf\xe9")
     assert "f.txt: byte 3 (line 1) is 0xe9" in refusal(tmp_path, folder=tmp_path / ".out")
 
@@ -147,10 +155,10 @@ def test_files_called_train_and_val_are_the_split(tmp_path):
     (tmp_path / "my-train.txt").write_text("a" * 50)
     (tmp_path / "my-valid.txt").write_text("b" * 20)
     found = gather(tmp_path, folder=tmp_path / ".out", validation=0.5)
-    assert (texts_of(found, found.train), texts_of(found, found.validation)) == (["a" * 50], ["b" * 20])
-    assert found.vocabulary == 2  # the tokenizer knows the characters of both
+    sides, end = [texts_of(found, each) for each in (found.train, found.validation)], ending(found)
+    assert sides == [["a" * 50 + end], ["b" * 20 + end]]  # the tokenizer knows the characters of both
     (tmp_path / "my-train.txt").rename(tmp_path / "interval.txt")
-    assert len(gather(tmp_path, folder=tmp_path / ".out", validation=0.5).validation) == 35
+    assert len(gather(tmp_path, folder=tmp_path / ".out", validation=0.5).validation) == 36
 
 
 def test_many_files_are_held_back_whole(tmp_path):
@@ -159,7 +167,7 @@ def test_many_files_are_held_back_whole(tmp_path):
     found = gather(tmp_path, folder=tmp_path / ".out", seed=1)
     assert (found.train.texts, found.validation.texts, found.train.documents) == (108, 12, True)
     both = texts_of(found, found.train) + texts_of(found, found.validation)
-    assert sorted(both) == sorted(f"text {number}\n\n" for number in range(120))
+    assert sorted(both) == sorted(f"text {number}\n{ending(found)}" for number in range(120))
 
 
 # --- records ------------------------------------------------------------------------------------------------------
@@ -332,7 +340,7 @@ def test_learned_tokenizers_depend_on_the_text_alone_and_come_back_from_a_model(
 
 
 def test_characters_stand_in_their_order():
-    assert learn_tokenizer("characters", ["hello", "wörld"]).alphabet == "dehlorwö"  # pyright: ignore
+    assert learn_tokenizer("characters", ["hello", "wörld\n"]).alphabet == "\ndehlorwö"  # pyright: ignore
 
 
 def test_a_bpe_has_its_size_and_its_special_tokens(tmp_path):

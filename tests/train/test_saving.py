@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,6 +122,17 @@ def test_facts_that_json_cannot_hold_are_refused_before_anything_is_written(tmp_
     with pytest.raises(TypeError):
         saving.save(tmp_path, 1, MODEL, parameters(), {"loss": np.float32(1)}, 1)
     assert not list(tmp_path.iterdir())
+
+
+def test_facts_come_back_as_json_has_them(tmp_path):
+    path = saving.save(tmp_path, 1, MODEL, parameters(), {"by step": {10: (1, 2), 9: None}}, 1)
+    assert stored.checked(path) == {"by step": {"10": [1, 2], "9": None}, "step": 1}
+
+
+def test_a_checksum_is_of_the_whole_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored, "AT_ONCE", 7)
+    (tmp_path / "file").write_bytes(data := os.urandom(100))
+    assert stored.checksum_of(tmp_path / "file") == zlib.crc32(data)
 
 
 def test_saving_takes_no_memory(tmp_path):

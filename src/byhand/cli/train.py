@@ -20,16 +20,19 @@ from byhand.cli.training import Screen
 from byhand.cli.waiting import waiting
 from byhand.train import Training, begin, pictures, resume, saving
 from byhand.train.settings import from_toml, made
+from byhand.train.tracing import FOLDER
 
 EXAMPLES = (
     "train --family gpt2 --data stories --out small --examples 60 --steps 4",
-    "train --family llama --data sums --out sums --config sums.toml --rate 0.002",
-    "train --from small/step-00000004 --data diary.txt --out tuned --rate 1e-4",
-    "train --out small --resume --steps 2000",
+    "train --family llama --data notes.txt --out notes --tokenizer bpe:500",
+    "train --config notes/settings.toml --out other --rate 0.002",
+    "train --from notes/step-00002000 --data diary.txt --out tuned",
+    "train --out tuned --resume --steps 4000",
 )
 SIZES = ("layers", "width", "heads", "hidden", "context")
 NOT_SETTINGS = ("out", "config", "resume", "json", *SIZES)
 PICTURE = "loss.png"
+WORDS = 8  # tokens of a text that is suggested
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,23 +164,39 @@ def ended(asked: Asked, training: Training) -> None:
         show.write(f"{picture}: the curve")
     else:
         show.write(show.dim("for the curve as a picture, install matplotlib: pip install 'byhand[plot]'"))
-    show.write("", *(f"Next: {line}" for line in next_commands(asked, training, checkpoint)))
+    show.raw("".join(f"\nNext: {line}" for line in next_commands(asked, training, checkpoint)))
 
 
 def next_commands(asked: Asked, training: Training, checkpoint: Path) -> list[str]:
-    """What somebody may want to do now: go on, and use the model."""
-    path, lines = shlex.quote(str(checkpoint)), []
-    objective, text = training.settings.objective, shlex.quote(training.settings.prompt or "Once")
-    steps = training.settings.steps if training.step < training.settings.steps else 2 * training.step
-    more = "" if training.step < training.settings.steps else f" --steps {steps}"
-    if training.model.tokenizer is not None:
-        lines += {
-            "causal": [f"byhand generate {path} {text} --max-tokens 60 --temperature 0.8"],
-            "masked": [f"byhand run {path} {text}"],
-        }.get(str(objective), [f"byhand run {path} --help"])
-    trace = asked.out / "traces" / f"step-{training.settings.trace_step or 0:08}"
+    """What somebody may want to do now: use the model, look into it, go on."""
+    model, out = shlex.quote(str(checkpoint)), shlex.quote(str(asked.out))
+    text, start = shlex.quote(beginning(training)), first_id(training)
+    most = min(60, training.model.config.context - WORDS)
+    lines = {
+        "causal": [f"byhand generate {model} {text} --max-tokens {most} --temperature 0.8"],
+        "masked": [f"byhand run {model} {text}"],
+        "translation": [f"byhand generate {model} --ids {start} --source {text} --max-tokens {most}"],
+    }[str(training.settings.objective)]
+    if training.model.tokenizer is None:
+        lines = [f"byhand inspect {model}"]
+    trace = asked.out / FOLDER / checkpoint.with_name(f"step-{training.settings.trace_step or 0:08}").name
     if trace.is_dir():
         lines.append(f"byhand explain {shlex.quote(str(trace))} 'd:blocks.0.mlp.act[0,0,0]'")
-    elif training.model.tokenizer is not None and objective == "causal":
-        lines.append(f"byhand explain {path} {text} 'logits[0,-1,0]' --depth 3")
-    return [*lines, f"byhand train --out {shlex.quote(str(asked.out))} --resume{more}"]
+    elif training.model.tokenizer is not None and training.settings.objective == "causal":
+        lines.append(f"byhand explain {model} {text} 'logits[0,-1,0]' --depth 3")
+    done = training.step == training.settings.steps
+    return [*lines, f"byhand train --out {out} --resume{f' --steps {2 * training.step}' * done}"]
+
+
+def beginning(training: Training) -> str:
+    """The prompt, or the first words of a text that is held back."""
+    tokenizer, corpus = training.model.tokenizer, training.corpus
+    if training.settings.prompt or tokenizer is None or corpus is None:
+        return training.settings.prompt or ""
+    ids = corpus.validation.stretch(0)[:WORDS].tolist()
+    return tokenizer.decode([each for each in ids if each not in tokenizer.special.values()]).strip()
+
+
+def first_id(training: Training) -> int:
+    """What a translation begins after."""
+    return (*(training.corpus.around.start if training.corpus else ()), 0)[0]

@@ -70,7 +70,8 @@ class Screen:
                 if event.step - self.first == FIRST and not self.quiet:
                     self.line(show.dim(f"about {self.left()} to go, {', '.join(self.speeds())}"))
             case Evaluated() if not self.quiet:
-                self.line("".join(f"{cell:>{width}}" for cell, width in zip(self.cells(event), self.columns.values())))
+                widths = self.columns.values()
+                self.line("".join(f"{cell:>{width}}" for cell, width in zip(self.cells(event), widths, strict=True)))
             case Sampled() if not self.quiet:
                 self.line(show.wrapped(" ".join(event.text.split("\n")), MARGIN, "dim"))
             case Saved(what="trace") if not self.quiet:

@@ -66,6 +66,6 @@ def brackets(chance: Chance) -> str:
         else:
             which = chance.below(len(OPENS))
             line, open_now = line + OPENS[which], open_now + CLOSES[which]
-        deepest = len(open_now)
+        deepest = max(deepest, len(open_now))
     closing = open_now[::-1]
     return f"{line}~{closing}" if closing and chance.happens(0.5) else f"{line}{closing}#{deepest}"

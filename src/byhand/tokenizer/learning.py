@@ -21,13 +21,16 @@ LEARNED = 1 << 26  # characters; more text changes the merges no more, and its w
 
 
 def characters(texts: Iterable[str]) -> Characters:
-    """A tokenizer of all characters of the texts, in the order of their code points. Raises InputError for none."""
+    """A tokenizer of all characters of the texts, in the order of their code points, and of the end of a line.
+
+    That separates texts, having no token of its own for it. Raises InputError for texts without any character.
+    """
     found: set[str] = set()
     for text in texts:
         found.update(text)
     if not found:
         raise InputError("a tokenizer is learned from text, and there is none; give some")
-    return Characters("".join(sorted(found)))
+    return Characters("".join(sorted(found | {"\n"})))
 
 
 def byte_pairs(texts: Iterable[str], size: int, special: Sequence[str] = (END,)) -> Document:

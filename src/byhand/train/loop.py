@@ -38,7 +38,7 @@ class Batches(Protocol):
 @dataclass(frozen=True)
 class Stepped:
     """A step was made. loss: in nats a token, before the step; length: of the gradient, before it was clipped; tokens:
-    how many it learned from; operations: that this took; seconds: it took.
+    how many were read, source and padding too; operations: that this took; seconds: it took.
     """
 
     step: int
@@ -90,7 +90,7 @@ Event = Stepped | Evaluated | Sampled | Saved | Failed
 class Training:
     """A model while it is trained. `run` goes on to the end; `stopping` set to True ends it after the step it is at.
 
-    model: as it began; parameters: as they are now; step: the last that was made. Made by `beginning.begin` and `resume`.
+    model: as it began; parameters: as they are now; step: the last that was made. `beginning` makes them.
     """
 
     def __init__(self, settings: Settings, model: Model, batches: Batches, folder: Path) -> None:
@@ -122,9 +122,9 @@ class Training:
         self.learner.update(
             Update(number, rate, s.beta1, s.beta2, s.eps, self.decay, scale=schedule.clipped(s, length))
         )
-        seconds = perf_counter() - start
-        self.step, self.tokens, self.seconds = number, self.tokens + sum(counts), self.seconds + seconds
-        return Stepped(number, loss, rate, length, sum(counts), sum(map(self.operations, parts)), seconds)
+        seconds, tokens = perf_counter() - start, sum(map(read, parts))
+        self.step, self.tokens, self.seconds = number, self.tokens + tokens, self.seconds + seconds
+        return Stepped(number, loss, rate, length, tokens, sum(map(self.operations, parts)), seconds)
 
     def gradients(self, number: int, parts: list[Arrays], shares: list[float]) -> tuple[float, float]:
         """The loss of all parts together and the length of its gradient, which is left in the parameters."""
@@ -147,6 +147,8 @@ class Training:
     def inputs(self, step: int, part: int) -> Arrays:
         """All inputs of the program for one part of a step, what dropout leaves out among them."""
         s, made = self.settings, inputs.prepare(self.plain, self.batches.at(step, part))
+        if self.program is self.plain:
+            return made
         shapes = self.program.shapes(**self.lengths(made))
         return made | dropout.noise(self.program, shapes, s.dropout, s.seed, step, part)
 
@@ -248,14 +250,8 @@ class Training:
 
     def facts(self) -> dict[str, Any]:
         """What has to be known to go on, beside weights and moments; batches and dropout follow from seed and step."""
-        about = {
-            "model": self.model.name,
-            "step": self.step,
-            "tokens": self.tokens,
-            "seconds": self.seconds,
-            "validation": self.validation,
-        }
-        return about | {"settings": to_dict(self.settings)}
+        so_far = {name: getattr(self, name) for name in ("step", "tokens", "seconds", "validation")}
+        return {"model": self.model.name, **so_far, "settings": to_dict(self.settings)}
 
     def go_on(self, path: Path) -> None:
         """Put everything as it was when a checkpoint was written. Raises InputError for one that does not fit."""
@@ -275,3 +271,8 @@ class Training:
         about = {"shares": shares, "dropout": self.settings.dropout, "engine": self.settings.engine}
         path = tracing.write(self.folder, self.step + 1, self.now(), self.program, parts, about)
         return Saved(self.step + 1, path, "trace")
+
+
+def read(given: Arrays) -> int:
+    """How many tokens a part has."""
+    return sum(given[name].size for name in ("tokens", "source.tokens") if name in given)

@@ -10,7 +10,7 @@ from math import cos, pi
 from byhand.program import Program
 from byhand.train.settings import Settings
 
-NEVER_DECAYED = (".bias", ".gain", ".shift")
+VECTORS = (".bias", ".gain", ".shift")  # small numbers among them say no less
 
 
 def rate(settings: Settings, step: int) -> float:
@@ -26,9 +26,10 @@ def rate(settings: Settings, step: int) -> float:
 
 
 def decay(settings: Settings, program: Program) -> dict[str, float]:
-    """The weight decay of each weight by address: matrices and tables, or all; a bias or gain near 0 says nothing."""
+    """The weight decay of each weight by address: matrices and tables, or all; none of what the loss does not reach."""
     every = settings.decayed == "all"
-    names = [name for name in program.weights if every or not name.endswith(NEVER_DECAYED)]
+    reached = {address for step in program.path("loss") for address in step.gradients.values()}
+    names = [name for name in program.weights if name in reached and (every or not name.endswith(VECTORS))]
     return dict.fromkeys(names, float(settings.weight_decay))
 
 

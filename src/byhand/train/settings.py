@@ -1,4 +1,4 @@
-"""What a training is made with: from a TOML file, from flags over it, and as a file again, so that it can be repeated."""
+"""What a training is made with: from a TOML file, from options over it, and as a file again, to be repeated."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Settings:
     family: of a new model; start: the model to go on from instead, by name or path; sizes: settings of the family's
     Config, such as layers and width. data: a file, a folder, or the name of a generator; tokenizer: characters,
     bpe:1000 (that many tokens) or the path of one; objective: causal, masked or translation, None for the family's own;
-    validation: the share of the data that is held back; examples: how many texts a generator writes; padded: each text in a row of
-    its own, filled up, rather than one behind the other.
+    validation: the share of the data that is held back; examples: how many texts a generator writes; padded: each text
+    in a row of its own, filled up, rather than one behind the other.
 
     A step learns from `accumulate` parts of `batch` texts of `length` tokens (None: as many as the model reads). rate:
     the largest learning rate, reached after `warmup` steps (None: 100, or a tenth of a short training), from where it
     decays (cosine, linear, none) to `last_rate` × rate at the last step. weight_decay: of what `decayed` says, the
-    matrices (and tables) or all weights; clip: the most that the gradient's length may be, 0 for any; dropout: the share
-    of numbers left out; seed: of the weights, the split, the batches and dropout; engine, threads: what computes.
+    matrices (and tables) or all weights; clip: the most that the gradient's length may be, 0 for any; dropout: the
+    share of numbers left out; seed: of the weights, the split, the batches and dropout; engine, threads: what computes.
 
     Every so many steps: evaluate, over so many `batches`, sample a text (0: never) that goes on from `prompt`, save,
     of which the last `keep` stay. trace_step: one step of which everything is kept, None for none.
@@ -173,7 +173,7 @@ def size_names(family: str) -> tuple[str, ...]:
 
 
 def from_toml(path: Path) -> dict[str, Any]:
-    """The settings that a file gives, sizes among them. Raises InputError, with the nearest name, for what it is not."""
+    """The settings that a file gives, sizes among them. Raises InputError, with the nearest name, for what is none."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -211,12 +211,10 @@ def to_toml(of: Settings) -> str:
     """The settings as such a file; those that are None are left out."""
     lines = []
     for section, names in SECTIONS.items():
-        values = {called(name): getattr(of, name) for name in names} | (of.sizes if section == "model" else {})
-        lines += [
-            f"[{section}]",
-            *(f"{name} = {written(value)}" for name, value in values.items() if value is not None),
-        ]
-        lines.append("")
+        values = {called(name): getattr(of, name) for name in names}
+        values |= dict(of.sizes) if section == "model" else {}
+        given = {name: value for name, value in values.items() if value is not None}
+        lines += [f"[{section}]", *(f"{name} = {written(value)}" for name, value in given.items()), ""]
     return "\n".join(lines)
 
 
@@ -246,15 +244,14 @@ def made(given: Mapping[str, Any]) -> Settings:
 
 
 def gone_on(before: Settings, given: Mapping[str, Any]) -> Settings:
-    """The settings of a training that goes on, with those that may differ. Raises InputError naming one that may not."""
-    old, sizes = to_dict(before), given.get("sizes", {})
-    fixed = {called(name): (old.get(name), value) for name, value in given.items() if name not in (*FREE, "sizes")}
-    for name, (was, value) in (
-        fixed | {name: (before.sizes.get(name), value) for name, value in sizes.items()}
-    ).items():
+    """The settings of a training that goes on, with those that may differ. Raises InputError for one that may not."""
+    old = to_dict(before)
+    fixed = [(called(name), old.get(name), value) for name, value in given.items() if name not in (*FREE, "sizes")]
+    fixed += [(name, before.sizes.get(name), value) for name, value in given.get("sizes", {}).items()]
+    for name, was, value in fixed:
         if value != was:
             raise InputError(
-                f"{name} is {value} now and was {was} when this training began; leave it out to go on, or begin another "
-                "training, from the last checkpoint if you like"
+                f"{name} is {value} now and was {was} when this training began; leave it out to go on, or begin "
+                "another training, from the last checkpoint if you like"
             )
     return made(old | {name: value for name, value in given.items() if name in FREE})

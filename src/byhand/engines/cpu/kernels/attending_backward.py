@@ -21,7 +21,9 @@ from byhand.engines.cpu.kernels.attending import (
     ALLOWED,
     CHUNK,
     COLS,
+    ENDS,
     GROUPS,
+    HIDDEN,
     KEY,
     KEYS,
     NUMBERS,
@@ -43,19 +45,33 @@ from byhand.engines.cpu.kernels.attending import (
     copy,
     end_of_rows,
     fill,
+    hide,
     mix,
     product,
-    share,
+    raise_row,
     transpose,
 )
-from byhand.engines.cpu.simd import LANES, float32, fma, int64, load, repeat, store, total, uint8, zeros
+from byhand.engines.cpu.simd import (
+    LANES,
+    float32,
+    fma,
+    highest,
+    int64,
+    larger,
+    load,
+    repeat,
+    store,
+    total,
+    uint8,
+    zeros,
+)
 
 # Arguments behind those of attending.py: gradients; whether they are added to what is there; scratch memory, X for each
 # thread, but the sums of keys for each part where there are many; and how many parts there are, of how many rows.
 D_OUT, D_QUERY, D_KEY, D_VALUE, D_SCORE, D_MASKED, D_WEIGHT = range(26, 33)
 ADD_QUERY, ADD_KEY, ADD_VALUE, ADD_WEIGHT = range(33, 37)
 KEY_ROWS, VALUE_PANELS, D_OUTS, D_WEIGHTS, D_KEYS, D_VALUES = range(37, 43)
-TILE_ENDS, PARTS, PART = range(43, 46)
+TILE_ENDS, FACTORS, PARTS, PART = range(43, 47)
 
 
 # --- what is read, as products read it --------------------------------------------------------------------------------
@@ -120,7 +136,7 @@ def lay_out_keys(job, me, bg, end, all_values):
 @inlined
 def panels(job):
     """How many panels there are for each thread."""
-    return (whole(job, KEYS) + WIDE - 1) // WIDE
+    return panels_of(whole(job, KEYS))
 
 
 @exact
@@ -148,16 +164,62 @@ def find_weights(job, me, where, end):
             copy(array(job, WEIGHT, float32, 4)[bg // G, bg % G * R + n % R, n // R], row_S[:S])
             fill(row_S[S : panels(job) * WIDE], ZERO)
         return
-    for p in range((end + WIDE - 1) // WIDE):
+    for p in range(panels_of(end)):
         for n in range(0, rows, ROWS):
             if p * WIDE < end_XN[me, n // ROWS]:
                 index = me * panels(job) + p, 0, 0
                 made = product(query_XNK, (me, n, 0), panel_PKW, index, whole(job, NUMBERS))
                 store(weight_XNS, (me, n, p * WIDE), made * scale)
+    for n in range(0, rows, ROWS):
+        share_tile(job, me, (bg, first + n, min(ROWS, rows - n)), n, panels_of(end_XN[me, n // ROWS]) * WIDE)
+    clear_behind(job, me, weight_XNS, rows, end)
+
+
+@exact
+def share_tile(job, me, where, n, width):
+    """Make weights of the scores of a tile of rows, as `attending.softmax` does, but no row waits for the one before.
+
+    width: how many numbers there are in each row of scores, which lie from row n on.
+    """
+    (bg, first, rows), R, S = where, whole(job, SHARING), whole(job, KEYS)
+    weight_XNS, factor_XN, b = array(job, SCORES, float32, 3), array(job, FACTORS, float32, 2), bg // whole(job, GROUPS)
+    for i in range(rows):
+        row_S, t, end = weight_XNS[me, n + i], (first + i) // R, S
+        if given(job, ENDS):
+            end = min(S, array(job, ENDS, int64, 2)[b, t])
+        if given(job, ALLOWED):
+            hide(row_S[:end], array(job, ALLOWED, uint8, 3)[b, t])
+        fill(row_S[end:width], HIDDEN)
+        peak = load(weight_XNS, (me, n + i, 0), 1, COLS)
+        for s in range(0, width, WIDE):
+            peak = larger(load(weight_XNS, (me, n + i, s), 1, COLS), peak)
+        factor_XN[me, i] = highest(peak)
+    for i in range(rows):
+        raise_row(weight_XNS[me, n + i, :width], factor_XN[me, i])
+    for i in range(rows):
+        sums = zeros(float32, 1, COLS)
+        for s in range(0, width, WIDE):
+            sums = sums + load(weight_XNS, (me, n + i, s), 1, COLS)
+        factor_XN[me, i] = ONE / total(sums)
+    for i in range(rows):
+        for s in range(0, width, WIDE):
+            at = me, n + i, s
+            store(weight_XNS, at, load(weight_XNS, at, 1, COLS) * factor_XN[me, i])
+
+
+@exact
+def clear_behind(job, me, row_XNS, rows, end):
+    """Behind the keys of its tile, up to the panel of key end - 1, let every row be zero."""
+    end_XN, nothing = array(job, TILE_ENDS, int64, 2), zeros(float32, 1, COLS)
     for n in range(rows):
-        row_S, width = weight_XNS[me, n], end_XN[me, n // ROWS]
-        share(job, bg, first + n, row_S, width)
-        fill(row_S[(width + WIDE - 1) // WIDE * WIDE : (end + WIDE - 1) // WIDE * WIDE], ZERO)
+        for p in range(panels_of(end_XN[me, n // ROWS]), panels_of(end)):
+            store(row_XNS, (me, n, p * WIDE), nothing)
+
+
+@inlined
+def panels_of(count):
+    """How many panels so many keys fill."""
+    return (count + WIDE - 1) // WIDE
 
 
 @inlined
@@ -171,52 +233,61 @@ def find_changes(job, me, where, end):
     change_XNS, d_out_XNK = array(job, D_WEIGHTS, float32, 3), array(job, D_OUTS, float32, 3)
     panel_PKW, end_XN, (bg, first, rows) = array(job, VALUE_PANELS, float32, 3), array(job, TILE_ENDS, int64, 2), where
     everything = given(job, D_WEIGHT)
-    for p in range(panels(job) if everything else (end + WIDE - 1) // WIDE):
+    for p in range(panels(job) if everything else panels_of(end)):
         for n in range(0, rows, ROWS):
             if everything or p * WIDE < end_XN[me, n // ROWS]:
                 index = me * panels(job) + p, 0, 0
                 made = product(d_out_XNK, (me, n, 0), panel_PKW, index, whole(job, NUMBERS))
                 store(change_XNS, (me, n, p * WIDE), made)
-    for n in range(rows):
-        row_S, width = change_XNS[me, n], end_XN[me, n // ROWS]
-        finish_row(job, bg, first + n, array(job, SCORES, float32, 3)[me, n], row_S, width)
-        fill(row_S[(width + WIDE - 1) // WIDE * WIDE : (end + WIDE - 1) // WIDE * WIDE], ZERO)
-
-
-@inlined
-def finish_row(job, bg, n, weight_S, change_S, end):
-    """Make the gradient of row n's scores of that of its weights, and write what is asked for on the way."""
-    G, R, S = whole(job, GROUPS), whole(job, SHARING), whole(job, KEYS)
-    b, h, t, width = bg // G, bg % G * R + n % R, n // R, (end + WIDE - 1) // WIDE * WIDE
     if given(job, D_WEIGHT):
-        put_row(change_S[:S], array(job, D_WEIGHT, float32, 4)[b, h, t], whole(job, ADD_WEIGHT) != 0)
+        for n in range(rows):
+            put_row(job, (bg, first + n), change_XNS[me, n, : whole(job, KEYS)], array(job, D_WEIGHT, float32, 4))
     if given(job, QUERY):
-        soften(weight_S[:width], change_S[:width])
-        if given(job, D_MASKED):
-            put_row(change_S[:end], array(job, D_MASKED, float32, 4)[b, h, t], False)
-        if given(job, WEIGHT) and given(job, ALLOWED):  # what is hidden by a finite number may have weight
-            clear_hidden(change_S[:S], array(job, ALLOWED, uint8, 3)[b, t])
-        if given(job, D_SCORE):
-            put_row(change_S[:end], array(job, D_SCORE, float32, 4)[b, h, t], False)
+        for n in range(0, rows, ROWS):
+            soften(job, me, n, min(ROWS, rows - n), panels_of(end_XN[me, n // ROWS]) * WIDE)
+        clear_behind(job, me, change_XNS, rows, end)
+        for n in range(rows if given(job, D_SCORE) or given(job, D_MASKED) or given(job, WEIGHT) else 0):
+            finish_row(job, (bg, first + n), change_XNS[me, n, : min(whole(job, KEYS), panels_of(end) * WIDE)])
 
 
-@inlined
-def soften(weight_S, change_S):
-    """From the gradient of weights to that of scores, in place: the weights sum to one."""
-    sums = zeros(float32, 1, COLS)
-    for s in range(0, len(weight_S), WIDE):
-        sums = fma(load(weight_S, s, 1, COLS), load(change_S, s, 1, COLS), sums)
-    average = total(sums)
-    for s in range(0, len(weight_S), WIDE):
-        store(change_S, s, load(weight_S, s, 1, COLS) * (load(change_S, s, 1, COLS) - average))
+@exact
+def soften(job, me, first, rows, width):
+    """From the gradient of weights to that of scores, for a tile of rows, in place: the weights sum to one."""
+    weight_XNS, change_XNS = array(job, SCORES, float32, 3), array(job, D_WEIGHTS, float32, 3)
+    factor_XN = array(job, FACTORS, float32, 2)
+    for n in range(first, first + rows):
+        sums = zeros(float32, 1, COLS)
+        for s in range(0, width, WIDE):
+            sums = fma(load(weight_XNS, (me, n, s), 1, COLS), load(change_XNS, (me, n, s), 1, COLS), sums)
+        factor_XN[me, n - first] = total(sums)
+    for n in range(first, first + rows):
+        for s in range(0, width, WIDE):
+            change = load(change_XNS, (me, n, s), 1, COLS) - factor_XN[me, n - first]
+            store(change_XNS, (me, n, s), load(weight_XNS, (me, n, s), 1, COLS) * change)
 
 
-@inlined
-def put_row(row_S, out_S, add):
-    """Write a row, and zeros behind it, or add it to what is there."""
-    for s in range(len(row_S)):
-        out_S[s] = out_S[s] + row_S[s] if add else row_S[s]
-    if not add:
+@exact
+def finish_row(job, at, change_S):
+    """Write what is asked for of the gradients of a row of scores. What a finite number hides may have weight."""
+    G, R, (bg, n) = whole(job, GROUPS), whole(job, SHARING), at
+    if given(job, D_MASKED):
+        put_row(job, at, change_S, array(job, D_MASKED, float32, 4))
+    if given(job, WEIGHT) and given(job, ALLOWED):
+        clear_hidden(change_S, array(job, ALLOWED, uint8, 3)[bg // G, n // R])
+    if given(job, D_SCORE):
+        put_row(job, at, change_S, array(job, D_SCORE, float32, 4))
+
+
+@exact
+def put_row(job, at, row_S, out_BHTS):
+    """Write a row, and zeros behind it; that of weights may be added."""
+    G, R, (bg, n) = whole(job, GROUPS), whole(job, SHARING), at
+    out_S = out_BHTS[bg // G, bg % G * R + n % R, n // R]
+    if whole(job, ADD_WEIGHT):
+        for s in range(len(row_S)):
+            out_S[s] += row_S[s]
+    else:
+        copy(row_S, out_S[: len(row_S)])
         fill(out_S[len(row_S) :], ZERO)
 
 
@@ -284,7 +355,7 @@ def column_product(a_SN, s, b_XNW, b, count):
     return acc
 
 
-@exact
+@inlined
 def give(sum_XNK, index, factor, out_ABCK, to, add):
     """Write a row of sums times a factor, or add it to what is there."""
     (x, n), (a, b, c), K = index, to, out_ABCK.shape[3]

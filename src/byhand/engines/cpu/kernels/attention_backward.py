@@ -117,11 +117,12 @@ def call(b: Builder, o: Operands, wanted: Wanted) -> None:
         "d_weights": rows,
         "d_keys": sums,
         "d_values": sums,
+        "factors": (b.threads, ROWS),
     }
     scratch = {name: b.scratch(f"attention.{name}", shape, np.float32) for name, shape in shapes.items()}
-    memory = [scratch[name] for name in list(shapes)[4:]]
-    ends_XN = b.scratch("attention.ends", (b.threads, block // ROWS), np.int64)
-    arguments = [*o.arguments(scratch), *wanted.arguments, *memory, ends_XN, parts, part]
+    *memory, factor_XN = (scratch[name] for name in list(shapes)[4:])
+    end_XN = b.scratch("attention.ends", (b.threads, block // ROWS), np.int64)
+    arguments = [*o.arguments(scratch), *wanted.arguments, *memory, end_XN, factor_XN, parts, part]
     b.call(attend_backward, *arguments)
     if parts > 1:
         b.call(add_parts, *arguments)
