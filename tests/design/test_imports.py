@@ -50,7 +50,10 @@ LAYERS = [
     "doctor",
     "hub",
     "model",
+    "boxed",
     "loading",
+    "texts",
+    "train",
     "compare",
     "bench",
     "__init__",
@@ -63,6 +66,7 @@ PLACES = {
     "huggingface_hub": ("hub",),
     "llama_cpp": ("bench/peers",),
     "llvmlite": ("engines/cpu",),
+    "matplotlib": ("train",),
     "ml_dtypes": ("",),
     "numba": ("engines/cpu",),
     "numpy": ("",),
@@ -79,7 +83,7 @@ PLACES = {
 
 
 # Used where they are installed, and never needed.
-OPTIONAL = {"llama_cpp", "torch", "transformer_lens", "transformers"}
+OPTIONAL = {"llama_cpp", "matplotlib", "torch", "transformer_lens", "transformers"}
 
 
 class Import(NamedTuple):

@@ -99,7 +99,7 @@ def counters() -> Any:
 
 def kill_at_random(folder: Path, seed: int) -> dict[str, Any]:
     """Kill lives until there were enough, some of them surely while a checkpoint was written."""
-    rng, kills, writing, steps, lost = np.random.default_rng(seed), 0, 0, 0, 0
+    rng, kills, writing, steps, least = np.random.default_rng(seed), 0, 0, 0, 0
     while kills < KILLS or writing < WRITING:
         seen, in_writing = counters(), bool(rng.integers(KILLS - kills) < WRITING - writing if kills < KILLS else True)
         child = forked(lambda seen=seen, slow=in_writing: (slowed() if slow else None, live(folder, seen))[1])
@@ -107,7 +107,7 @@ def kill_at_random(folder: Path, seed: int) -> dict[str, Any]:
         os.kill(child, signal.SIGKILL)
         assert ended(child) == -signal.SIGKILL, "it came to its end before it was killed"
         kills, writing, steps = kills + 1, writing + half_written(folder), steps + int(seen[0])
-        lost = check(folder, lost)
+        least = check(folder, least)
     return {"kills": kills, "writing": writing, "steps": steps}
 
 

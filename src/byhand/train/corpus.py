@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from byhand.train.reading import Source, apart, files_of, generated, source_of
 
 Array = np.ndarray[Any, Any]
 MANY = 100  # texts of a folder from which on whole ones are held back, not a stretch of all
+KNOWN = 1 << 16  # ids at the beginning of a file of tokens by which it is known
 SPLIT = 1  # keeps the draws of the split apart from all others of the same seed
 VOCABULARIES = {"gpt2": 50257, "llama3": 128256}  # of the tokenizers of llm.c's shards
 
@@ -74,7 +76,8 @@ class Split:
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """The data of a training. tokenizer: None for files of tokens of which nobody said it; vocabulary: how many ids
-    there are; around: what separates texts; skipped: what was left out, a line each.
+    there are; identity: another one where the ids are others; around: what separates texts; skipped: what was left out,
+    a line each.
     """
 
     name: str
@@ -82,6 +85,7 @@ class Corpus:
     validation: Split
     tokenizer: Tokenizer | None
     vocabulary: int
+    identity: str
     around: Around
     skipped: tuple[str, ...] = ()
 
@@ -107,16 +111,27 @@ def gather(
     name = str(given)
     made = generator(name, seed, examples)
     files, skipped = ([], []) if made else files_of(given)
+    refuse_inside(folder, Path(given), files)
     if any(tokens.recognise(each) or each.suffix == ".bin" for each in files):
         return of_tokens(name, files, tuple(skipped), tokenizer, (seed, validation))
     sources = [made] if made else [source_of(each, name) for each in apart(files) if each]
     if len({(each.pairs, each.records) for each in sources}) > 1:
         raise InputError(f"{name}: the files to train on and those to validate with hold different kinds of texts")
     if not isinstance(tokenizer, Tokenizer):
-        tokenizer = tokenizer_for(tokenizer or "characters", joined(sources), folder, masked)
+        tokenizer = tokenizer_for(tokenizer or "characters", joined(sources), folder, masked, progress)
     all_encoded = [encode(each, tokenizer, folder, progress) for each in sources]
     train, held = sides(name, all_encoded, seed, validation)
-    return Corpus(name, train, held, tokenizer, len(tokenizer), Around.of(tokenizer), tuple(skipped))
+    identity = " ".join(each.identity for each in all_encoded)
+    return Corpus(name, train, held, tokenizer, len(tokenizer), identity, Around.of(tokenizer), tuple(skipped))
+
+
+def refuse_inside(folder: Path, given: Path, files: list[Path]) -> None:
+    """Raise InputError where what training writes would be data the next time; hidden folders are not looked at."""
+    inside, data = folder.resolve(), given.resolve()
+    if not files or not data.is_dir() or not inside.is_relative_to(data):
+        return
+    if not any(part.startswith(".") for part in inside.relative_to(data).parts):
+        raise InputError(f"{folder} lies in the folder of the data, {given}, and would be read as data; name another")
 
 
 def generator(name: str, seed: int, examples: int) -> Source | None:
@@ -155,14 +170,18 @@ def of_tokens(
     both = [[arrays[each] for each in side if len(arrays[each])] for side in apart(files)]
     if not both[0]:
         raise InputError(f"{name} is empty; give files with tokens to train on")
-    train, held = sides(name, [stream(each) for each in both if each], *how)
+    streams = [stream(each) for each in both if each]
+    train, held = sides(name, streams, *how)
     around = Around.of(tokenizer) if tokenizer else Around((), (), (), ())
-    return Corpus(name, train, held, tokenizer, vocabulary, around, skipped)
+    identity = " ".join(each.identity for each in streams)
+    return Corpus(name, train, held, tokenizer, vocabulary, identity, around, skipped)
 
 
 def stream(arrays: list[Array]) -> Encoded:
+    """Files of tokens as one text. They may be too large to be read whole: they are known by beginnings and lengths."""
     ids = Ids(arrays)
-    return Encoded(ids, np.array([len(ids)]))
+    beginnings = sha256(b"".join(each[:KNOWN].tobytes() for each in arrays)).hexdigest()
+    return Encoded(ids, np.array([len(ids)]), f"{beginnings} {[len(each) for each in arrays]}")
 
 
 # --- the split ----------------------------------------------------------------------------------------------------

@@ -96,10 +96,13 @@ class Ids:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """All texts of a source. ends_N: where each of the N texts ends; pairs, records: see `reading.Source`."""
+    """All texts of a source. ends_N: where each of the N texts ends; identity: another one for other ids; pairs,
+    records: see `reading.Source`.
+    """
 
     ids: Ids
     ends_N: Array
+    identity: str
     pairs: bool = False
     records: bool = False
 
@@ -148,29 +151,26 @@ def made_once(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
 
 def write(new: Path, source: Source, tokenizer: Tokenizer, progress: Progress) -> None:
     """Encode all texts into a folder. Raises InputError."""
-    ends, dtype = array("q"), dtype_of(len(tokenizer))
-    count = done = told = 0
+    ends, dtype, count, digest = array("q"), dtype_of(len(tokenizer)), 0, sha256()
     with (new / IDS).open("wb") as file:
-        for ids, last, size in encoded(source, tokenizer):
-            file.write(np.array(ids, dtype).tobytes())
-            count, done = count + len(ids), done + size
+        for ids, last in encoded(source, tokenizer, progress):
+            data = np.array(ids, dtype).tobytes()
+            file.write(data)
+            digest.update(data)
+            count += len(ids)
             if last and count > (ends[-1] if ends else 0):
                 ends.append(count)
-            if done - told >= source.size // 200:
-                progress(done, source.size)
-                told = done
     if not count:
         raise InputError(f"{source.name} is empty; give a text to train on")
     (new / ENDS).write_bytes(np.frombuffer(ends, np.int64).tobytes())
-    about = {"version": VERSION, "tokens": count, "texts": len(ends), "dtype": dtype.name, "source": source.identity}
-    (new / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
-    progress(source.size, source.size)
+    about = {"version": VERSION, "tokens": count, "texts": len(ends), "dtype": dtype.name, "ids": digest.hexdigest()}
+    (new / ABOUT).write_text(json.dumps(about | {"source": source.identity}, indent=1), encoding="utf-8")
 
 
-def encoded(source: Source, tokenizer: Tokenizer) -> Iterator[tuple[list[int], bool, int]]:
-    """The ids of each piece, whether its text ends with it, and its size. Raises InputError."""
+def encoded(source: Source, tokenizer: Tokenizer, progress: Progress) -> Iterator[tuple[list[int], bool]]:
+    """The ids of each piece, and whether its text ends with it. Raises InputError."""
     around, started, number = Around.of(tokenizer), False, 0
-    for text, last, size in source.pieces():
+    for text, last in watched(source, progress):
         try:
             ids = tokenizer.encode(text)
         except InputError as error:
@@ -180,8 +180,20 @@ def encoded(source: Source, tokenizer: Tokenizer) -> Iterator[tuple[list[int], b
             begin = (around.start if translation else around.begin) if source.pairs else around.before
             end = around.after if last and (translation or not source.pairs) else ()
             ids = [*(() if started else begin), *ids, *end]
-        yield ids, last, size
+        yield ids, last
         started, number = not last and (started or bool(ids)), number + last
+
+
+def watched(source: Source, progress: Progress) -> Iterator[tuple[str, bool]]:
+    """The pieces of a source and whether a text ends with them, while somebody is told how far this is."""
+    done = told = 0
+    for text, last, size in source.pieces():
+        yield text, last
+        done += size
+        if done - told > source.size // 200:
+            progress(done, source.size)
+            told = done
+    progress(source.size, source.size)
 
 
 def dtype_of(vocabulary: int) -> np.dtype[Any]:
@@ -201,13 +213,15 @@ def opened(path: Path, source: Source) -> Encoded:
         ) from None
     if not whole:
         raise InputError(f"{path} is not as it was written; delete it, and the texts are encoded again")
-    return Encoded(Ids([ids]), ends_N, source.pairs, source.records)
+    return Encoded(Ids([ids]), ends_N, about["ids"], source.pairs, source.records)
 
 
 # --- tokenizers -----------------------------------------------------------------------------------------------------
 
 
-def tokenizer_for(asked: str, source: Source, folder: Path, masked: bool = False) -> Tokenizer:
+def tokenizer_for(
+    asked: str, source: Source, folder: Path, masked: bool = False, progress: Progress = silent
+) -> Tokenizer:
     """A tokenizer by what somebody wrote: characters, bpe:1000 (so many tokens), or the path of one.
 
     masked: whether one that is learned needs a token to hide others with. One that is learned stays in the folder.
@@ -224,7 +238,7 @@ def tokenizer_for(asked: str, source: Source, folder: Path, masked: bool = False
         raise InputError(f"tokenizer is {asked!r:.60}; write characters, or bpe:1000 for a thousand tokens")
 
     def make(new: Path) -> None:
-        learn_tokenizer(kind, (each.text for each in source.pieces()), int(number or 0), masked).write(new)
+        learn_tokenizer(kind, (text for text, _ in watched(source, progress)), int(number or 0), masked).write(new)
 
     found = load(made_once(folder, named("tokenizer", [asked, source.identity, masked]), make))
     assert found is not None

@@ -41,7 +41,7 @@ class Source:
 
     pairs: whether they come by twos, a source text and its translation; records: whether each stands for itself (JSON
     lines, generators), not as a part of one long text; size: what there is to read, in bytes (texts of a generator);
-    identity: what else would have to change for other texts to come; skipped: what was left out, a line each.
+    identity: what has to change for other texts to come.
     """
 
     name: str
@@ -50,7 +50,6 @@ class Source:
     records: bool
     size: int
     identity: Mapping[str, Any] = field(repr=False)
-    skipped: tuple[str, ...] = ()
 
 
 # --- files --------------------------------------------------------------------------------------------------------
@@ -64,8 +63,10 @@ def files_of(given: str | Path) -> tuple[list[Path], list[str]]:
     path = place_of(given)
     if path.is_dir():
         return files_in(path)
-    if path.exists():
+    if path.is_file():
         return [path], []
+    if path.exists():
+        raise InputError(f"{path} is a pipe or device, which can be read only once; write it to a file first")
     if any(sign in path.name for sign in "*?[") and path.parent.is_dir():
         found = sorted(each for each in path.parent.glob(path.name) if each.is_file())
         if found:
@@ -125,10 +126,11 @@ def apart(files: list[Path]) -> tuple[list[Path], list[Path]]:
     if not any("train" in each.name.lower() for each in files):
         return files, []
     validation = [each for each in files if VALIDATION.search(each.stem)]
-    return [each for each in files if each not in validation], validation
+    learning = [each for each in files if each not in validation]
+    return (learning, validation) if learning else (files, [])
 
 
-def source_of(files: list[Path], name: str, skipped: tuple[str, ...] = ()) -> Source:
+def source_of(files: list[Path], name: str) -> Source:
     """The texts of text files or of files of JSON lines. Raises InputError for a mixture, and for empty files."""
     jsons = [each for each in files if each.suffix == ".jsonl"]
     if jsons and len(jsons) < len(files):
@@ -143,7 +145,7 @@ def source_of(files: list[Path], name: str, skipped: tuple[str, ...] = ()) -> So
         for path in files:
             yield from records(path, pairs) if jsons else texts(path)
 
-    return Source(name, pieces, pairs, bool(jsons), sum(size for _, size, _ in sizes), {"files": sizes}, skipped)
+    return Source(name, pieces, pairs, bool(jsons), sum(size for _, size, _ in sizes), {"files": sizes})
 
 
 def about(path: Path) -> list[Any]:
