@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from byhand import checkpoints, hub
+from byhand import boxed, checkpoints, hub
 from byhand.checkpoints.files.places import place_of
 from byhand.doctor import decided
 from byhand.errors import InputError
@@ -26,14 +26,14 @@ TWIN = gpt2.Config(layers=1, width=8, heads=1, hidden=32, vocabulary=2, context=
 def names() -> dict[str, str]:
     """Every built-in name with the name of its family."""
     shapes = {name: family for family, module in FAMILIES.items() for name in module.SHAPES}
-    return {"aab": "handmade", "aab-gpt2": "gpt2", **shapes}
+    return {"aab": "handmade", "aab-gpt2": "gpt2", **boxed.MODELS, **shapes}
 
 
 def load(name: str | Path, *, seed: int = 0) -> Model:
     """A model by its built-in name, from a folder or file in any format of `byhand inspect`, or pulled from the hub.
 
-    `aab` and `aab-gpt2` have their hand-made weights, all other built-in names random ones from the seed. Weights are
-    made or read when first used: a file stays where it is and is mapped, so loading costs no memory. What the files
+    `aab` and `aab-gpt2` have their hand-made weights, those of `boxed.MODELS` trained ones, all other built-in names
+    random ones from the seed. Weights are made or read when first used: a file stays where it is and is mapped, so loading costs no memory. What the files
     leave open is decided by running the model, see `doctor`, and said in ``model.findings``.
     Raises InputError, with the nearest names, for what is no model; ShapeError for weights that do not fit the config.
     """
@@ -64,6 +64,8 @@ def built_in(name: str, seed: int) -> Model:
         )
     if name == "aab-gpt2":
         return make(gpt2, TWIN, handmade.twin(TWIN.hidden), tokenizer=Characters(handmade.ALPHABET), name=name)
+    if name in boxed.MODELS:
+        return from_files(boxed.path(name), name)
     family = names()[name]
     config = FAMILIES[family].SHAPES[name]
     tokenizer = Characters(PRINTABLE) if config.vocabulary == len(PRINTABLE) else None

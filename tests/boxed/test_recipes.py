@@ -21,10 +21,10 @@ def recipe(name: str) -> Settings:
 
 def test_there_are_four():
     found = sorted(path.stem for path in RECIPES.glob("*.toml"))
-    assert found == ["reversals", "stories-gpt2", "stories-llama", "sums"]
+    assert found == ["reversals", "stories", "stories-llama", "sums"]
 
 
-@pytest.mark.parametrize("name", ["reversals", "stories-gpt2", "stories-llama", "sums"])
+@pytest.mark.parametrize("name", ["reversals", "stories", "stories-llama", "sums"])
 def test_a_recipe_is_ready_and_small(name, tmp_path):
     settings = recipe(name)
     corpus = gathered(settings, tmp_path, None, silent)
@@ -39,7 +39,7 @@ def test_a_recipe_is_ready_and_small(name, tmp_path):
 
 def test_stories_fit_into_the_context(tmp_path):
     """Most stories are shorter than what the models read at once."""
-    settings = recipe("stories-gpt2")
+    settings = recipe("stories")
     split = gathered(settings, tmp_path, None, silent).train
     lengths = [len(split.stretch(number)) for number in range(split.texts)]
     assert np.mean(np.array(lengths) <= 256) > 0.9

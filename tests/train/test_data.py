@@ -106,6 +106,16 @@ def test_data_is_known_by_its_ids(tmp_path):
     assert gather(tmp_path / "a.bin", folder=tmp_path).identity != first
 
 
+@pytest.mark.parametrize("block", [64, 1 << 16])
+def test_texts_of_one_file_may_be_kept_apart_by_a_mark(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(reading, "BLOCK", block)
+    texts = [f"Once there were {number} of them.\nAnd that was all.\n" for number in range(120)]
+    (tmp_path / "a.txt").write_text(f"{END}\n".join(texts))
+    found = gather(tmp_path / "a.txt", "bpe:260", folder=tmp_path)
+    both = texts_of(found, found.train) + texts_of(found, found.validation)
+    assert found.train.documents and sorted(both) == sorted(f"{text}{END}" for text in texts)
+
+
 def test_a_text_without_lines_or_spaces_is_cut_all_the_same(tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_text("é🙂" * 500)
     monkeypatch.setattr(reading, "BLOCK", 101)
@@ -297,7 +307,7 @@ def test_ids_are_kept_and_belong_to_source_and_tokenizer(tmp_path, monkeypatch):
     path.write_text("abcd " * 100)
     calls: list[tuple[int, int]] = []
     gather(path, folder=out, progress=lambda *done: calls.append(done))
-    assert calls[-1] == (500, 500) and calls.count((500, 500)) >= 2  # learned from, then encoded
+    assert calls[-1] == (500, 500) and calls.count((500, 500)) == 2  # learned from, then encoded
     first = sorted(each.name for each in out.iterdir())
     calls.clear()
     gather(path, folder=out, seed=9, validation=0.3, progress=lambda *done: calls.append(done))

@@ -146,6 +146,7 @@ def test_saving_takes_no_memory(tmp_path):
         tracemalloc.stop()
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="nothing says which file a number means")
 def test_everything_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     done, fsync, rename = [], os.fsync, Path.rename
     monkeypatch.setattr(os, "fsync", lambda file: [done.append(os.readlink(f"/proc/self/fd/{file}")), fsync(file)])
@@ -299,10 +300,11 @@ def test_a_folder_that_may_only_be_read(tmp_path, monkeypatch):
     assert saving.latest(tmp_path) == tmp_path / "step-00000001"
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is forbidden to this user")
 def test_a_folder_that_may_not_be_written_to(tmp_path):
     save(tmp_path, 1)
     tmp_path.chmod(0o500)
+    if os.access(tmp_path, os.W_OK):
+        pytest.skip("nothing is forbidden to this user")
     refused("cannot write .*Permission denied", save, tmp_path, 2)
     refused("cannot write to .*Permission denied; name another folder", saving.alone(tmp_path).__enter__)
     assert saving.latest(tmp_path) == tmp_path / "step-00000001"

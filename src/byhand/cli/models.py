@@ -67,9 +67,16 @@ def facts(model: Model) -> dict[str, Any]:
         "key_value_heads": getattr(config, "groups", config.heads),
         "vocabulary": config.vocabulary,
         "context": config.context,
-        "weights": "made by hand" if model.name.startswith("aab") else "random",
+        "weights": weights(model.name),
         "text": model.tokenizer is not None,
     }
+
+
+def weights(name: str) -> str:
+    """Where the weights of a built-in model come from."""
+    if name in boxed.MODELS:
+        return "trained"
+    return "made by hand" if name.startswith("aab") else "random"
 
 
 def print_models(listed: list[dict[str, Any]]) -> None:
@@ -82,8 +89,8 @@ def print_models(listed: list[dict[str, Any]]) -> None:
     show.write(show.table(columns, rows))
     show.write("")
     show.prose(
-        "The first two have weights made by hand, all others random ones (--seed). With a vocabulary of 96 a model "
-        "takes text, with a larger one --ids. Heads 32/8: 32 query heads share 8 key/value heads. Every command takes "
+        "Models below the name of a family have random weights (--seed); with a vocabulary of 96 they take text, with "
+        "a larger one --ids. Heads 32/8: 32 query heads share 8 key/value heads. Every command takes "
         "the path of a model on disk as well (byhand inspect PATH).",
         "dim",
     )
@@ -92,8 +99,8 @@ def print_models(listed: list[dict[str, Any]]) -> None:
 def grouped(listed: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for each in listed:
-        by_hand = each["weights"] == "made by hand"
-        groups.setdefault("made by hand" if by_hand else each["family"], []).append(each)
+        title = each["family"] if each["weights"] == "random" else each["weights"]
+        groups.setdefault(title, []).append(each)
     return groups
 
 

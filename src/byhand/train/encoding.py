@@ -193,7 +193,8 @@ def watched(source: Source, progress: Progress) -> Iterator[tuple[str, bool]]:
         if done - told > source.size // 200:
             progress(done, source.size)
             told = done
-    progress(source.size, source.size)
+    if told < source.size:
+        progress(source.size, source.size)
 
 
 def dtype_of(vocabulary: int) -> np.dtype[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 from byhand.checkpoints import tokens
 from byhand.checkpoints.files.places import place_of
 from byhand.errors import InputError
+from byhand.tokenizer.learning import END
 
 BLOCK = 1 << 16  # bytes of a text file that are read at once; the tokenizers are slower on more, and no faster on less
 NEWLINE = b"\n"
 LOOK = 1 << 13  # bytes by which a file of an unknown kind is judged
 TEXT_NAMES = (".txt", ".text", ".md")
 LINE_END, SPACE = re.compile(r"(?<=\S)\n(?=\S)"), re.compile(r"(?<=\S) (?=\S)")
+SEPARATOR = re.compile(re.escape(END) + r"\n?")
 VALIDATION = re.compile(r"(^|[^a-z])val(id|idation)?([^a-z]|$)", re.IGNORECASE)
 Pair = tuple[str, str]
 
@@ -143,7 +145,7 @@ def source_of(files: list[Path], name: str) -> Source:
 
     def pieces() -> Iterator[Piece]:
         for path in files:
-            yield from records(path, pairs) if jsons else texts(path)
+            yield from records(path, pairs) if jsons else parted(texts(path))
 
     return Source(name, pieces, pairs, bool(jsons), sum(size for _, size, _ in sizes), {"files": sizes})
 
@@ -176,6 +178,14 @@ def texts(path: Path) -> Iterator[Piece]:
     if wrong is not None:
         raise refused(path, rest, wrong, place, line)
     yield Piece(opened(rest.decode("utf-8"), place), True, len(rest))
+
+
+def parted(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The same, a text ended at each ``<|endoftext|>``, by which many files keep their texts apart."""
+    for text, last, size in pieces:
+        *whole, rest = SEPARATOR.split(text)
+        yield from (Piece(each, True, 0) for each in whole)
+        yield Piece(rest, last, size)
 
 
 def opened(text: str, place: int) -> str:

@@ -53,14 +53,12 @@ from byhand.engines.cpu.kernels.attending import (
 )
 from byhand.engines.cpu.simd import (
     LANES,
-    LINE,
     float32,
     fma,
     highest,
     int64,
     larger,
     load,
-    prefetch,
     repeat,
     store,
     total,
@@ -74,9 +72,6 @@ D_OUT, D_QUERY, D_KEY, D_VALUE, D_SCORE, D_MASKED, D_WEIGHT = range(26, 33)
 ADD_QUERY, ADD_KEY, ADD_VALUE, ADD_WEIGHT = range(33, 37)
 KEY_ROWS, VALUE_PANELS, D_OUTS, D_WEIGHTS, D_KEYS, D_VALUES = range(37, 43)
 TILE_ENDS, FACTORS, PARTS, PART = range(43, 47)
-
-
-AHEAD = 256  # tokens of the next text and head that are brought near meanwhile
 
 
 # --- what is read, as products read it --------------------------------------------------------------------------------
@@ -136,36 +131,6 @@ def lay_out_keys(job, me, bg, end, all_values):
         fetch_keys(array(job, KEY, float32, 4), bg, 0, end, rows_XSK, (me, 0))
         if given(job, D_OUT) and not given(job, WEIGHT):
             lay_panels(job, me, rows_XSK, end, array(job, PANELS, float32, 3))
-
-
-@exact
-def ask_for(job, unit):
-    """Ask the memory for what a piece of work reads and writes: a head's rows are far apart, which nobody foresees."""
-    G, T, S, parts = whole(job, GROUPS), whole(job, TOKENS), whole(job, KEYS), whole(job, PARTS)
-    (b, g), t, size = (
-        (unit // parts // G, unit // parts % G),
-        start_of(job, unit) // whole(job, SHARING),
-        whole(job, NUMBERS) * 4,
-    )
-    wide = size * whole(job, SHARING)
-    for n in range(t, min(t + AHEAD, T)):
-        for byte in range((n * G + g) * wide, (n * G + g + 1) * wide, LINE):
-            prefetch(job, QUERY, b, byte)
-            prefetch(job, D_OUT, b, byte)
-            prefetch(job, D_QUERY, b, byte)
-    for n in range(min(AHEAD, S)):
-        for byte in range((n * G + g) * size, (n * G + g + 1) * size, LINE):
-            prefetch(job, KEY, b, byte)
-            prefetch(job, VALUE, b, byte)
-            prefetch(job, D_KEY, b, byte)
-            prefetch(job, D_VALUE, b, byte)
-
-
-@exact
-def start_of(job, unit):
-    """The first row of a piece of work: the parts of a head with the later rows, which see more, come first."""
-    parts = whole(job, PARTS)
-    return (parts - 1 - unit % parts) * whole(job, PART)
 
 
 @inlined
@@ -469,9 +434,7 @@ def attend_backward(job, me):
     block, parts, part = array(job, SUMS, float32, 3).shape[1], whole(job, PARTS), whole(job, PART)
     unit = take(job, 1)
     while unit < BG * parts:
-        coming, bg, start = take(job, 1), unit // parts, start_of(job, unit)
-        if coming < BG * parts and given(job, QUERY) and given(job, D_OUT):
-            ask_for(job, coming)
+        bg, start = unit // parts, (parts - 1 - unit % parts) * part  # later rows see more: they come first
         x, end = me if parts == 1 else bg * parts + start // part, min(start + part, N)
         keys = end_of_rows(job, bg, start, end - start)
         lay_out_keys(job, me, bg, keys, whole(job, KEYS) if given(job, D_WEIGHT) else keys)
@@ -481,7 +444,7 @@ def attend_backward(job, me):
         clear_unseen(job, x, seen)
         if parts == 1:
             put_keys_and_values(job, me, (bg, 0, whole(job, KEYS)))
-        unit = coming
+        unit = take(job, 1)
 
 
 @kernel

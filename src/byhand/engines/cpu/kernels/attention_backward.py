@@ -51,18 +51,26 @@ class Wanted:
         adds = [int(each is not None and each.add) for each in places]
         return [self.out, query, *by_head, self.score, self.masked, weight, *adds]
 
+    def apart(self) -> list[Wanted]:
+        """All at once; or one after the other, what is added last, where one array gets several of them."""
+        places = {name: each for name in ("query", "key", "value") if (each := getattr(self, name)) is not None}
+        if len({each.array.ctypes.data for each in places.values()}) == len(places):
+            return [self]
+        alone = replace(self, query=None, key=None, value=None)
+        return [replace(alone, **{name: places[name]}) for name in sorted(places, key=lambda name: places[name].add)]
+
 
 @reverses("scores")
 def reverse_scores(b: Builder, step: Step, d: Gradients) -> None:
     o = Operands(query=b.array(step.names["query"]), key=b.array(step.names["key"]))
-    call(b, o, Wanted(score=d.output(step), query=d.to(step, "query"), key=d.to(step, "key")))
+    reverse(b, o, Wanted(score=d.output(step), query=d.to(step, "query"), key=d.to(step, "key")))
 
 
 @reverses("mix")
 def reverse_mix(b: Builder, step: Step, d: Gradients) -> None:
     d_out_BTHK = d.output(step)
     o = Operands(weight=b.array(step.names["weight"]), value=b.array(step.names["value"]), out=d_out_BTHK)
-    call(b, o, Wanted(out=d_out_BTHK, value=d.to(step, "value"), weight=d.to(step, "weight")))
+    reverse(b, o, Wanted(out=d_out_BTHK, value=d.to(step, "value"), weight=d.to(step, "weight")))
 
 
 def reverse_attention(b: Builder, steps: Sequence[Step], d: Gradients) -> None:
@@ -85,7 +93,7 @@ def reverse_attention(b: Builder, steps: Sequence[Step], d: Gradients) -> None:
         o = replace(o, weight=weights(b, masks[0], o), allowed=b.array(masks[0].names["allowed"]))
     elif masks:
         o = replace(o, **dict(zip(("ends", "allowed"), b.ends(masks[0].names["allowed"]), strict=True)))
-    call(b, o, wanted)
+    reverse(b, o, wanted)
 
 
 def weights(b: Builder, mask: Step, o: Operands) -> Array:
@@ -96,6 +104,11 @@ def weights(b: Builder, mask: Step, o: Operands) -> Array:
     call_mask(b, mask, score_BHTS, weight_BHTS)
     call_softmax(b, weight_BHTS, weight_BHTS)
     return weight_BHTS
+
+
+def reverse(b: Builder, o: Operands, wanted: Wanted) -> None:
+    for each in wanted.apart():
+        call(b, o, each)
 
 
 def call(b: Builder, o: Operands, wanted: Wanted) -> None:
