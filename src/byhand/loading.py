@@ -33,8 +33,9 @@ def load(name: str | Path, *, seed: int = 0) -> Model:
     """A model by its built-in name, from a folder or file in any format of `byhand inspect`, or pulled from the hub.
 
     `aab` and `aab-gpt2` have their hand-made weights, those of `boxed.MODELS` trained ones, all other built-in names
-    random ones from the seed. Weights are made or read when first used: a file stays where it is and is mapped, so loading costs no memory. What the files
-    leave open is decided by running the model, see `doctor`, and said in ``model.findings``.
+    random ones from the seed. Weights are made or read when first used: a file stays where it is and is mapped, so
+    loading costs no memory. What the files leave open is decided by running the model, see `doctor`, and said in
+    ``model.findings``.
     Raises InputError, with the nearest names, for what is no model; ShapeError for weights that do not fit the config.
     """
     text = str(name)

@@ -104,7 +104,8 @@ def test_the_figures_of_a_group():
     model = byhand.load("gpt2-tiny")
     steps = [model.program.producer[f"blocks.0.mlp.{name}"] for name in ("pre", "act")]
     reads = [*steps[0].reads]
-    fused = SimpleNamespace(steps=steps, reads=reads, writes=["blocks.0.mlp.pre", "blocks.0.mlp.act"])
+    writes = ["blocks.0.mlp.pre", "blocks.0.mlp.act"]
+    fused = SimpleNamespace(steps=steps, reads=reads, writes=writes, direction="forward")
     plan = SimpleNamespace(groups=[fused], ranges=[(3, 5)], shapes=model.program.shapes(1, 4))
     (found,) = groups_of(plan, model.weights, [0.5])
     D, F, T = 32, 128, 4

@@ -19,12 +19,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from byhand.checkpoints import stored
 from byhand.engines import Parameters
 from byhand.errors import InputError
 from byhand.families import gpt2
 from byhand.loading import make
 from byhand.tokenizer import Characters
-from byhand.train import saving, stored
+from byhand.train import saving
 from byhand.train.logs import Log
 from byhand.train.loop import Failed, Saved, Stepped, Training
 from byhand.train.settings import Settings

@@ -10,16 +10,14 @@ from itertools import islice
 import numpy as np
 import pytest
 
-import byhand
 from byhand.checkpoints.tokens import write_tokens
 from byhand.errors import InputError
-from byhand.loading import make
 from byhand.texts import GENERATORS
-from byhand.tokenizer import PRINTABLE, Characters, load
+from byhand.tokenizer import PRINTABLE, Characters
 from byhand.tokenizer.alphabet import GPT2, LLAMA3
 from byhand.tokenizer.base import Ends
 from byhand.tokenizer.document import Document, byte_level
-from byhand.tokenizer.learning import END, MASK, byte_pairs
+from byhand.tokenizer.learning import END, byte_pairs
 from byhand.train import encoding, reading
 from byhand.train.corpus import Corpus, Split, gather
 from byhand.train.encoding import Around, learn_tokenizer
@@ -354,34 +352,6 @@ def test_a_text_that_the_tokenizer_cannot_write_is_refused(tmp_path):
 
 
 # --- tokenizers ---------------------------------------------------------------------------------------------------
-
-
-def test_learned_tokenizers_depend_on_the_text_alone_and_come_back_from_a_model(tmp_path):
-    texts = [some_text(50, seed) for seed in range(20)]
-    for kind, size in (("characters", 0), ("bpe", 400)):
-        made = learn_tokenizer(kind, texts, size)
-        assert made.files_to_write() == learn_tokenizer(kind, texts[::-1], size).files_to_write()
-        config = byhand.load("gpt2-tiny").config
-        model = make("gpt2", type(config)(layers=1, width=8, heads=1, hidden=8, vocabulary=len(made)), tokenizer=made)
-        found = byhand.load(model.save(tmp_path / kind)).tokenizer
-        assert found.table == made.table and found.special == made.special and len(found) == len(made)
-        assert (found.begin, found.end, found.stops) == (made.begin, made.end, made.stops)
-        assert found.encode(texts[0]) == made.encode(texts[0]) and found.decode(found.encode(texts[0])) == texts[0]
-        assert encoding.known(load(tmp_path / kind)) == encoding.known(made)  # so its ids are found again
-
-
-def test_characters_stand_in_their_order():
-    assert learn_tokenizer("characters", ["hello", "wörld\n"]).alphabet == "\ndehlorwö"  # pyright: ignore
-
-
-def test_a_bpe_has_its_size_and_its_special_tokens(tmp_path):
-    made = learn_tokenizer("bpe", ["the cat sat on the mat " * 9] * 9, 270, masked=True)
-    assert len(made) <= 270 and made.special == {END: len(made) - 2, MASK: len(made) - 1}
-    assert made.encode("the cat") != list(b"the cat") and len(made.encode(" the")) < 4
-    with pytest.raises(InputError, match="at least 257 tokens"):
-        learn_tokenizer("bpe", ["a"], 256)
-    with pytest.raises(InputError, match="there is none"):
-        learn_tokenizer("characters", [])
 
 
 @pytest.mark.parametrize("asked", ["bpe", "bpe:", "bpe:x", "characters:5"])

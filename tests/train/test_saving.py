@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 
 import byhand
+from byhand.checkpoints import stored
 from byhand.engines import Parameters
 from byhand.errors import InputError
 from byhand.families import gpt2, llama
 from byhand.loading import make
 from byhand.tokenizer import Characters
-from byhand.train import saving, stored
+from byhand.train import saving
 
 from ..small_models import same_bits
 

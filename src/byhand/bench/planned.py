@@ -35,6 +35,11 @@ class Fused(Protocol):
     @property
     def writes(self) -> Sequence[str]: ...
 
+    @property
+    def direction(self) -> str:
+        """forward, or backward where it makes the gradients of what its steps read."""
+        ...
+
 
 class Planned(Protocol):
     """A plan: its groups, the first and last call of each, the shapes of all values, and the clock of the last run."""
@@ -130,7 +135,7 @@ def groups_of(plan: Planned, weights: Weights, seconds: Sequence[float]) -> list
 
 
 def figures(group: Fused, calls: int, shapes: Mapping[str, tuple[int, ...]], weights: Weights, seconds: float) -> Group:
-    read = saved(group) if direction_of(group) == "backward" else group.reads
+    read = saved(group) if group.direction == "backward" else group.reads
     sizes = {name: stored_bytes(weights, name) for name in read if name in weights}
     tables = {str(step.names["table"]) for step in group.steps if step.operator.name == "lookup"}
     rows = {name: prod(shapes[group.writes[0]][:-1]) for name in tables}  # of a table, those that are looked up
@@ -139,20 +144,14 @@ def figures(group: Fused, calls: int, shapes: Mapping[str, tuple[int, ...]], wei
     )
     inner = {name for step in group.steps[:-1] for name in step.writes.values()}
     values = [name for name in (*group.reads, *group.writes) if name in shapes and name not in (*weights, *inner)]
-    direction = direction_of(group)
-    flops = sum(step.operator.operations(step.sizes(shapes), direction, step.absent) for step in group.steps)
+    flops = sum(step.operator.operations(step.sizes(shapes), group.direction, step.absent) for step in group.steps)
     in_int8 = any(size < prod(shapes[name]) * 2 for name, size in sizes.items())
-    name = "d:" * (direction == "backward") + joined([step.address for step in group.steps])
+    name = "d:" * (group.direction == "backward") + joined([step.address for step in group.steps])
     return Group(name, calls, read + sum(4 * prod(shapes[each]) for each in values), flops, seconds, in_int8)
 
 
 def weights_rows(weights: Weights, name: str) -> int:
     return weights.sources[name].shape[0]
-
-
-def direction_of(group: Fused) -> str:
-    """ "forward", or "backward" of a group that makes the gradients of what its steps read."""
-    return getattr(group, "direction", "forward")
 
 
 def saved(group: Fused) -> list[str]:

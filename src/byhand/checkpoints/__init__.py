@@ -38,9 +38,9 @@ def known() -> dict[str, ModuleType]:
 
     Those that cannot be mistaken for another come first. They are imported when a file is first asked about.
     """
-    from byhand.checkpoints.formats import gguf, hugging_face, llama2c, llmc, meta, nanogpt, openai, own
+    from byhand.checkpoints.formats import gguf, hugging_face, llama2c, llmc, meta, nanogpt, openai, own, training
 
-    return {module.NAME: module for module in (own, gguf, llmc, openai, meta, nanogpt, hugging_face, llama2c)}
+    return {module.NAME: module for module in (own, training, gguf, llmc, openai, meta, nanogpt, hugging_face, llama2c)}
 
 
 def recognise(path: Path) -> ModuleType:

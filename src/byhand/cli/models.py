@@ -12,6 +12,7 @@ from rich.text import Text
 from typer import Argument, Option
 
 import byhand
+from byhand import boxed
 from byhand.cli import show
 from byhand.cli.arguments import Output, positive
 from byhand.cli.figures import count

@@ -193,7 +193,7 @@ def beginning(training: Training) -> str:
     tokenizer, corpus = training.model.tokenizer, training.corpus
     if training.settings.prompt or tokenizer is None or corpus is None:
         return training.settings.prompt or ""
-    ids = corpus.validation.stretch(0)[:WORDS].tolist()
+    ids = corpus.validation.stretch(0)[: None if corpus.train.pairs else WORDS].tolist()
     return tokenizer.decode([each for each in ids if each not in tokenizer.special.values()]).strip()
 
 

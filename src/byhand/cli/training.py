@@ -18,7 +18,7 @@ COLUMNS = {"step": 8, "loss": 9, "validation": 11, "rate": 10, "tokens/s": 10, "
 SIZES = ("layers", "width", "heads", "vocabulary", "context")
 RECENT = 20  # steps that the speed is the mean of
 FIRST = 3  # steps after which it is said how long all will take; the first may have to prepare much
-MARGIN = 4
+MARGIN, LINES = 4, 6  # columns before a sample, and how many of its lines are shown
 
 
 class Screen:
@@ -73,7 +73,8 @@ class Screen:
                 widths = self.columns.values()
                 self.line("".join(f"{cell:>{width}}" for cell, width in zip(self.cells(event), widths, strict=True)))
             case Sampled() if not self.quiet:
-                self.line(show.wrapped(" ".join(event.text.split("\n")), MARGIN, "dim"))
+                for line in event.text.splitlines()[:LINES]:
+                    self.line(show.wrapped(line, MARGIN, "dim"))
             case Saved(what="trace") if not self.quiet:
                 self.line(show.dim(f"{'':{MARGIN}}step {event.step} is kept whole in {event.path}"))
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import json
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from byhand.errors import InputError
 from byhand.shapes import whole
 from byhand.tokenizer.base import Ends, Tokenizer
 from byhand.tokenizer.document import described
+from byhand.tokenizer.ends import settings, template
 from byhand.tokenizer.trace import Piece
 
+NO_ENDS = Ends()
 PRINTABLE = "\n" + "".join(map(chr, range(32, 127)))
 
 
@@ -22,17 +24,24 @@ LARGEST = 1 << 60  # larger numbers can be chosen so that all have the same hash
 
 
 class Characters(Tokenizer):
-    """One token a character of a fixed alphabet; its place there is its id."""
+    """One token a character of a fixed alphabet; its place there is its id. Special tokens follow the alphabet."""
 
-    def __init__(self, alphabet: str, files: Mapping[str, bytes] | None = None) -> None:
+    def __init__(
+        self, alphabet: str, files: Mapping[str, bytes] | None = None, special: Sequence[str] = (), ends: Ends = NO_ENDS
+    ) -> None:
         self.alphabet = alphabet
         self.places = {character: i for i, character in enumerate(alphabet)}
+        names = {name: len(alphabet) + i for i, name in enumerate(special)}
         table = {i: character.encode("utf-8", "surrogatepass") for i, character in enumerate(alphabet)}
-        super().__init__(table, {}, Ends(), files or {})
-        self.kind = f"characters, {len(alphabet):,} tokens"
+        super().__init__(table | {i: name.encode() for name, i in names.items()}, names, ends, files or {})
+        self.kind = f"characters, {len(self):,} tokens"
 
     def ids(self, text: str, special: bool) -> list[int]:
         """Raises InputError naming the first character that is not in the alphabet."""
+        parts = self.parts(text, special)
+        return [token for part, found in parts for token in ([found] if found is not None else self.letters(part))]
+
+    def letters(self, text: str) -> list[int]:
         for place, character in enumerate(text):
             if character not in self.places:
                 some = self.alphabet if len(self.alphabet) < 20 else f"{self.alphabet[1:12]}..."
@@ -42,25 +51,33 @@ class Characters(Tokenizer):
         return [self.places[character] for character in text]
 
     def pieces(self, text: str, special: bool) -> Iterator[Piece]:
-        for token, character in zip(self.ids(text, special), text, strict=True):
-            yield Piece(character, (token,), (character,))
+        for part, found in self.parts(text, special):
+            if found is not None:
+                yield Piece(part, (found,), (part,), note="added token")
+                continue
+            for token, character in zip(self.letters(part), part, strict=True):
+                yield Piece(character, (token,), (character,))
 
     def files_to_write(self) -> dict[str, bytes]:
-        """A tokenizer.json with no merges, beside the file that this was read from."""
+        """A tokenizer.json with no merges, what it says of the ends of a text, and the file that this was read from."""
         model = {"type": "BPE", "vocab": self.places, "merges": []}
-        document = described(model, {}, decoder={"type": "Fuse"})
-        return {**self.files, "tokenizer.json": json.dumps(document).encode()}
+        ends, names = Ends(self.begin, self.end, self.stops), {token: name for name, token in self.special.items()}
+        document = described(model, self.special, decoder={"type": "Fuse"}, post_processor=template(ends, names))
+        said = settings(ends, names) if self.special else {}
+        return {**self.files, **said, "tokenizer.json": json.dumps(document).encode()}
 
 
-def alphabet_of(document: Mapping[str, Any]) -> str | None:
-    """The alphabet of a tokenizer.json that is nothing but characters; None for any other."""
-    model = document["model"]
-    steps = (document.get(name) for name in ("normalizer", "pre_tokenizer", "added_tokens"))
+def of_characters(document: Mapping[str, Any]) -> Characters | None:
+    """The tokenizer of a tokenizer.json that is nothing but characters and special tokens; None for any other."""
+    model, added = document["model"], document.get("added_tokens") or []
+    steps = (document.get(name) for name in ("normalizer", "pre_tokenizer"))
     if model.get("type") != "BPE" or model.get("merges") or model.get("unk_token") or any(steps):
         return None
     names = sorted(model["vocab"], key=model["vocab"].get)
-    alone = all(len(name) == 1 for name in names)
-    return "".join(names) if alone and sorted(model["vocab"].values()) == [*range(len(names))] else None
+    alone = all(len(name) == 1 for name in names) and all(each["special"] for each in added)
+    ids = [*sorted(model["vocab"].values()), *(each["id"] for each in added)]
+    special = [each["content"] for each in added]
+    return Characters("".join(names), special=special) if alone and ids == [*range(len(ids))] else None
 
 
 class PlainData(pickle.Unpickler):

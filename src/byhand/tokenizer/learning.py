@@ -20,17 +20,18 @@ END, MASK = "<|endoftext|>", "[MASK]"
 LEARNED = 1 << 26  # characters; more text changes the merges no more, and its words would fill the memory
 
 
-def characters(texts: Iterable[str]) -> Characters:
-    """A tokenizer of all characters of the texts, in the order of their code points, and of the end of a line.
+def characters(texts: Iterable[str], special: Sequence[str] = (END,)) -> Characters:
+    """A tokenizer of all characters of the texts, in the order of their code points, then the special tokens.
 
-    That separates texts, having no token of its own for it. Raises InputError for texts without any character.
+    Where END is among these a text begins after one and ends with one. Raises InputError for texts without a character.
     """
     found: set[str] = set()
     for text in texts:
         found.update(text)
     if not found:
         raise InputError("a tokenizer is learned from text, and there is none; give some")
-    return Characters("".join(sorted(found | {"\n"})))
+    end = (len(found) + special.index(END),) if END in special else ()
+    return Characters("".join(sorted(found)), special=special, ends=Ends(end, (), end))
 
 
 def byte_pairs(texts: Iterable[str], size: int, special: Sequence[str] = (END,)) -> Document:
@@ -81,7 +82,7 @@ def beginning(texts: Iterable[str]) -> Iterator[str]:
 def learn(kind: str, texts: Iterable[str], size: int = 0, special: Sequence[str] = (END,)) -> Tokenizer:
     """A tokenizer of this kind, "characters" or "bpe". size: tokens of a BPE. Raises InputError."""
     if kind == "characters":
-        return characters(texts)
+        return characters(texts, special)
     if kind == "bpe":
         return byte_pairs(texts, size, special)
     raise InputError(f"no tokenizer is learned by {kind!r:.40}; give characters or bpe")

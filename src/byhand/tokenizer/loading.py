@@ -11,7 +11,7 @@ from typing import Any
 from byhand.errors import InputError
 from byhand.tokenizer.alphabet import BYTES
 from byhand.tokenizer.base import Ends, Tokenizer
-from byhand.tokenizer.characters import Characters, alphabet_of, read_meta
+from byhand.tokenizer.characters import of_characters, read_meta
 from byhand.tokenizer.document import Document, byte_level, guarded, word_pieces
 from byhand.tokenizer.ends import ADDED, SPECIAL, Configs, template, template_ends
 from byhand.tokenizer.llmc import MAGIC, read_llmc
@@ -92,9 +92,7 @@ def of_document(found: Mapping[str, Any], data: bytes, path: Path, configs: Conf
     vocabulary(model.get("vocab"), where)
     found = {**found, "model": {**model, "type": kind}}
     with guarded(f"{where} is no tokenizer.json that can be read"):
-        if (alphabet := alphabet_of(found)) is not None:
-            return Characters(alphabet)
-        made = Document(found, Ends(), {"tokenizer.json": data, **configs.files}, where)
+        made = of_characters(found) or Document(found, Ends(), {"tokenizer.json": data, **configs.files}, where)
         default = template_ends(found.get("post_processor"), id_of(made), where)
     return with_ends(made, configs, default)
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from byhand import engines
+from byhand.checkpoints import stored
 from byhand.errors import InputError
 from byhand.families import FAMILIES
 from byhand.loading import load, make
 from byhand.model import Model
-from byhand.train import costs, initial, samples, saving, stored
+from byhand.train import costs, initial, samples, saving
 from byhand.train.corpus import Corpus, gather
 from byhand.train.loop import Training
 from byhand.train.objectives import batches

@@ -59,8 +59,8 @@ def png(path: Path, curves: Mapping[str, Curve]) -> bool:
     for name, curve in curves.items():
         if len(curve):
             steps, losses = np.array(curve, float).T
-            style = {"linewidth": 1.8, "marker": "o", "markersize": 3} if len(curve) < FEW else {"linewidth": 0.8}
-            axes.plot(steps, losses, label=name, **style)
+            width, marker = (1.8, "o") if len(curve) < FEW else (0.8, "")
+            axes.plot(steps, losses, label=name, linewidth=width, marker=marker, markersize=3)
     axes.set(xlabel="step", ylabel="loss, nats a token")
     axes.grid(alpha=0.3)
     axes.legend()

@@ -10,9 +10,9 @@ import numpy as np
 
 from byhand.checkpoints.files import safetensors
 from byhand.checkpoints.formats import own
+from byhand.checkpoints.stored import checked
 from byhand.engines import Parameters
 from byhand.errors import InputError
-from byhand.train.stored import checked
 
 Array = np.ndarray[Any, Any]
 

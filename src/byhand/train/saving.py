@@ -20,12 +20,12 @@ from byhand.checkpoints import Parts
 from byhand.checkpoints.files import safetensors
 from byhand.checkpoints.files.saving import check_room, flush
 from byhand.checkpoints.formats import own
+from byhand.checkpoints.stored import latest, name_of, stored_steps, write_state
 from byhand.engines import Parameters
 from byhand.errors import InputError
 from byhand.families import FAMILIES
 from byhand.model import Model
 from byhand.train.restoring import restore
-from byhand.train.stored import latest, name_of, stored_steps, write_state
 from byhand.weights import Weights, slices
 
 __all__ = ["alone", "latest", "restore", "save"]

@@ -17,6 +17,7 @@ import numpy as np
 from byhand.checkpoints.files import safetensors
 from byhand.checkpoints.files.jsons import Fields, read_object
 from byhand.checkpoints.formats import own
+from byhand.checkpoints.stored import name_of
 from byhand.engines import engine
 from byhand.engines.reference import precision
 from byhand.errors import InputError
@@ -28,7 +29,6 @@ from byhand.run import Run, execute
 from byhand.setting import Setting
 from byhand.train import dropout
 from byhand.train.saving import parts_of, taking_the_place_of
-from byhand.train.stored import name_of
 from byhand.weights import frozen, slices
 
 Array = np.ndarray[Any, Any]

@@ -153,23 +153,47 @@ def find_ends(job, me, bg, first, rows):
 
 
 @exact
+def multiply(job, me, a_XNK, panel_PKW, out_XNS, size):
+    """The product of a block of rows and of panels, and zeros where half a panel is enough.
+
+    size: how many rows and keys, and a factor; each tile goes as far as its rows see, if not all of them see less.
+    """
+    (rows, end, factor), end_XN, K = size, array(job, TILE_ENDS, int64, 2), whole(job, NUMBERS)
+    first, nothing = me * panels(job), zeros(float32, ROWS)
+    for p in range(panels_of(end)):
+        for n in range(0, rows, ROWS):
+            left = (end if given(job, D_WEIGHT) else end_XN[me, n // ROWS]) - p * WIDE
+            if left > LANES:
+                store(out_XNS, (me, n, p * WIDE), product(a_XNK, (me, n, 0), panel_PKW, (first + p, 0, 0), K) * factor)
+            elif left > 0:
+                made = narrow_product(a_XNK, (me, n, 0), panel_PKW, (first + p, 0, 0), K)
+                store(out_XNS, (me, n, p * WIDE), made * factor)
+                store(out_XNS, (me, n, p * WIDE + LANES), nothing)
+
+
+@exact
+def narrow_product(a_XNI, a, b_YIW, b, count):
+    """As `attending.product`, a tile of LANES columns."""
+    (x, n, i), (y, j, w) = a, b
+    acc = zeros(float32, ROWS)
+    for k in range(count):
+        acc = fma(repeat(a_XNI, (x, n, i + k), ROWS), load(b_YIW, (y, j + k, w)), acc)
+    return acc
+
+
+@exact
 def find_weights(job, me, where, end):
     """The weights of a block of rows: recomputed with the bits of the forward, or read."""
     G, R, S, (bg, first, rows) = whole(job, GROUPS), whole(job, SHARING), whole(job, KEYS), where
     weight_XNS, end_XN = array(job, SCORES, float32, 3), array(job, TILE_ENDS, int64, 2)
-    query_XNK, panel_PKW, scale = array(job, QUERIES, float32, 3), array(job, PANELS, float32, 3), scale_of(job)
+    query_XNK, panel_PKW = array(job, QUERIES, float32, 3), array(job, PANELS, float32, 3)
     if given(job, WEIGHT):
         for n in range(first, first + rows):
             row_S = weight_XNS[me, n - first]
             copy(array(job, WEIGHT, float32, 4)[bg // G, bg % G * R + n % R, n // R], row_S[:S])
             fill(row_S[S : panels(job) * WIDE], ZERO)
         return
-    for p in range(panels_of(end)):
-        for n in range(0, rows, ROWS):
-            if p * WIDE < end_XN[me, n // ROWS]:
-                index = me * panels(job) + p, 0, 0
-                made = product(query_XNK, (me, n, 0), panel_PKW, index, whole(job, NUMBERS))
-                store(weight_XNS, (me, n, p * WIDE), made * scale)
+    multiply(job, me, query_XNK, panel_PKW, weight_XNS, (rows, end, scale_of(job)))
     for n in range(0, rows, ROWS):
         share_tile(job, me, (bg, first + n, min(ROWS, rows - n)), n, panels_of(end_XN[me, n // ROWS]) * WIDE)
     clear_behind(job, me, weight_XNS, rows, end)
@@ -232,13 +256,7 @@ def find_changes(job, me, where, end):
     """The gradient of the scores of a block of rows, by way of that of the weights."""
     change_XNS, d_out_XNK = array(job, D_WEIGHTS, float32, 3), array(job, D_OUTS, float32, 3)
     panel_PKW, end_XN, (bg, first, rows) = array(job, VALUE_PANELS, float32, 3), array(job, TILE_ENDS, int64, 2), where
-    everything = given(job, D_WEIGHT)
-    for p in range(panels(job) if everything else panels_of(end)):
-        for n in range(0, rows, ROWS):
-            if everything or p * WIDE < end_XN[me, n // ROWS]:
-                index = me * panels(job) + p, 0, 0
-                made = product(d_out_XNK, (me, n, 0), panel_PKW, index, whole(job, NUMBERS))
-                store(change_XNS, (me, n, p * WIDE), made)
+    multiply(job, me, d_out_XNK, panel_PKW, change_XNS, (rows, whole(job, KEYS) if given(job, D_WEIGHT) else end, ONE))
     if given(job, D_WEIGHT):
         for n in range(rows):
             put_row(job, (bg, first + n), change_XNS[me, n, : whole(job, KEYS)], array(job, D_WEIGHT, float32, 4))
