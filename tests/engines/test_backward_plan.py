@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from byhand import inputs
 from byhand.engines import Parameters, engine
-from byhand.engines.cpu.backward import Reverse
+from byhand.engines.cpu.backward import Again, Reverse
 from byhand.engines.cpu.engine import CPU
 from byhand.engines.cpu.simd import COMPILED
 from byhand.engines.reference import precision
@@ -189,9 +189,8 @@ def test_saved_is_what_is_held_until_the_backward(name):
     assert not any(each.endswith(("attn.scores", "attn.masked", "attn.weights")) for each in saved)
     for again in (set(), {each for each in saved if ".mlp." in each}):
         _, plan = learned(program, model(name).weights, batch, again)
-        behind = [group for group in plan.groups if isinstance(group, Reverse)]
-        made = {address for group in plan.groups[: -len(behind)] for address in group.writes}
-        first = plan.groups.index(behind[0])
+        first = next(i for i, group in enumerate(plan.groups) if isinstance(group, Reverse | Again))
+        made = {address for group in plan.groups[:first] for address in group.writes}
         held = made & {read for group in plan.groups[first:] for read in group.reads}
         assert held == saved - again
         assert saved - again <= plan.arrays.keys() | plan.given.keys()

@@ -231,6 +231,16 @@ def test_the_first_step_that_overflows_is_found(tmp_path, data):
     assert saving.latest(tmp_path / "t") is None
 
 
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path, data, monkeypatch):
+    training = begun(tmp_path / "t", data, save=1, evaluate=100)
+    monkeypatch.setattr(training.learner, "update", lambda how: training.parameters.values.flat.fill(np.inf))
+    with pytest.raises(Diverged, match=r"step 2 diverged: the last update left inf at \[0,0\] in the weight"):
+        finished(training)
+    with pytest.raises(Diverged):
+        list(training.attempt(training.save))
+    assert saving.latest(tmp_path / "t") is None
+
+
 def test_a_gradient_that_overflows_is_found(tmp_path, data):
     training = begun(tmp_path / "t", data)
     values = training.parameters.values

@@ -200,18 +200,22 @@ def plan(asked: Asked, rest: list[str]) -> None:
     if asked.json:
         return show.document({"work": work.to_dict(), "limits": machine, "groups": [asdict(each) for each in found]})
     show.heading(f"{work.model} {work.kind}, one token" if what == "decode" else str(work))
-    columns = {"steps": "left", **dict.fromkeys(("", "moves", "MFLOP", "µs", "share"), "right")}
+    columns = {
+        "steps": "left",
+        **dict.fromkeys(("", "moves", *(("GFLOP", "ms") if asked.train else ("MFLOP", "µs")), "share"), "right"),
+    }
     total = Line("all", 1, *(sum(getattr(each, name) for each in found) for name in SUMS))
-    show.write(show.table(columns, [plan_row(each) for each in (*found, total)]))
+    show.write(show.table(columns, [plan_row(each, 1e9 if asked.train else 1e6) for each in (*found, total)]))
     can = [f"{machine['bytes a second'] / 1e9:.3g} GB/s", f"{machine['float32 operations a second'] / 1e9:.3g} GFLOP/s"]
     show.write(show.wrapped(f"share: of what {' and '.join(can)} would allow, both measured just now", 0, "dim"))
     if what == "train":
         show.write(show.wrapped(f"all {results.written(total.flops / total.seconds / 1e9)} GFLOP/s", 0, "dim"))
 
 
-def plan_row(each: Line) -> list[str]:
+def plan_row(each: Line, unit: float) -> list[str]:
+    """unit: 1e6 for millions of operations and millionths of seconds, 1e9 for billions and thousandths."""
     times = f"{each.count}×" if each.count > 1 else ""
-    figures = (each.flops / 1e6, 1e6 * each.seconds)
+    figures = (each.flops / unit, each.seconds * 1e12 / unit)
     share = f"{each.allowed / each.seconds:.0%}" if each.seconds else ""
     return [each.name, times, size(each.bytes), *map(results.written, figures), share]
 

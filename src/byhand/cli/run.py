@@ -11,6 +11,7 @@ from typer import Option
 
 import byhand
 from byhand.cli import show
+from byhand.cli.answer import goes_on
 from byhand.cli.arguments import Start
 from byhand.cli.changed import print_diff
 from byhand.cli.figures import scalar, summary, token_name
@@ -51,9 +52,13 @@ def command(asked: Asked) -> None:
     changed = edited(model, run, asked.edit)
     if asked.loss and "loss" not in run.program:
         raise InputError(f"there is no loss: {way_to_a_loss(run)}")
+    more = "" if asked.edit else goes_on(model, asked.text, dtype=asked.dtype, engine=asked.engine)
     if asked.json:
-        return show.document(to_dict(asked, model, run, changed))
+        return show.document(to_dict(asked, model, run, changed) | ({"goes_on": more} if more else {}))
     print_run(asked, model, changed)
+    if more:
+        show.write("")
+        show.prose(f"It goes on: {asked.text}{more}")
     if asked.edit:
         show.write("")
         show.heading("What the edit changed")

@@ -18,7 +18,7 @@ from byhand.cli import show
 from byhand.cli.arguments import ENGINE, Output
 from byhand.cli.training import Screen
 from byhand.cli.waiting import waiting
-from byhand.train import Training, begin, pictures, resume, saving
+from byhand.train import Training, begin, pictures, resume, samples, saving
 from byhand.train.settings import from_toml, made
 from byhand.train.tracing import FOLDER
 
@@ -190,11 +190,11 @@ def next_commands(asked: Asked, training: Training, checkpoint: Path) -> list[st
 
 def beginning(training: Training) -> str:
     """The prompt, or the first words of a text that is held back."""
-    tokenizer, corpus = training.model.tokenizer, training.corpus
-    if training.settings.prompt or tokenizer is None or corpus is None:
+    corpus = training.corpus
+    if training.settings.prompt or corpus is None:
         return training.settings.prompt or ""
-    ids = corpus.validation.stretch(0)[: None if corpus.train.pairs else WORDS].tolist()
-    return tokenizer.decode([each for each in ids if each not in tokenizer.special.values()]).strip()
+    ids = corpus.validation.stretch(0)[: None if corpus.train.pairs else WORDS]
+    return samples.text_of(training.model, ids).strip()
 
 
 def first_id(training: Training) -> int:

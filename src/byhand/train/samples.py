@@ -64,7 +64,11 @@ def computed(settings: Settings) -> dict[str, Any]:
 
 
 def text_of(model: Model, ids: Any) -> str:
-    return model.tokenizer.decode([int(each) for each in ids]) if model.tokenizer else ""
+    """The text of ids; tokens that begin or end a text are none of it."""
+    if (tokenizer := model.tokenizer) is None:
+        return ""
+    marks = set(tokenizer.special.values())
+    return tokenizer.decode([int(each) for each in ids if int(each) not in marks])
 
 
 def prompt(model: Model, settings: Settings) -> list[int] | None:
