@@ -35,7 +35,7 @@ def test_a_row(made_up, byhand):
 def test_all_works(made_up, byhand):
     lines = byhand("bench", "--quick", "--engine", "reference").lines
     heads = [line.split()[0] for line in lines if line.endswith((" q8", " f32"))]
-    assert heads == ["decode", "prefill", "forward", "capture", "start-up", "memory"]
+    assert heads == ["decode", "prefill", "forward", "capture", "train", "start-up", "memory"]
 
 
 def test_a_wrong_answer_is_the_exit_code(made_up, byhand, monkeypatch):

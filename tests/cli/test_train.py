@@ -12,7 +12,7 @@ import pytest
 import byhand as package
 from byhand.cli import training as shown
 from byhand.cli import waiting
-from byhand.train import saving
+from byhand.train import saving, tracing
 from byhand.train.settings import from_toml
 
 SMALL = ("--layers", "1", "--width", "16", "--heads", "2", "--context", "16", "--batch", "3", "--engine", "reference")
@@ -180,3 +180,26 @@ def test_a_bar_is_shown_on_a_terminal(byhand, here, monkeypatch):
     monkeypatch.setattr(waiting, "PATIENCE", 60.0)
     answer = byhand(*words())
     assert "step 4 of 4" in answer.out and "tokens/s" in answer.out
+
+
+def test_a_traced_step_is_explained(byhand, here):
+    byhand(*words("--trace-step", "3", "--accumulate", "2"))
+    trace = "out/traces/step-00000003"
+    answer = byhand("explain", trace, "d:blocks.0.mlp.act[1,3,5]", "--depth", "1")
+    assert answer.lines[0].startswith("d:blocks.0.mlp.act[1,3,5] = ") and answer.lines[1].startswith("batch 1, ")
+    own = tracing.read(here / trace, 1)[1].grad["blocks.0.mlp.act"].array[1, 3, 5]
+    given = byhand("explain", trace, "d:blocks.0.mlp.act[1,3,5]", "--part", "1", "--json").data
+    assert given["stored"] == pytest.approx(float(own)) and byhand("trace", trace).out
+    assert "has the parts 0 … 1" in byhand("explain", trace, "loss", "--part", "2", code=2).err
+
+
+def test_the_ledger_says_what_is_held_and_what_is_computed_again(byhand, here):
+    whole = byhand(*words("--ledger", "--json")).data
+    held = {each["address"]: each for each in whole}
+    assert held["blocks.0.mlp.act"]["bytes"] == 3 * 16 * 64 * 4 and held["blocks.0.mlp.act"]["state"] == "held"
+    assert not saving.latest(here / "out", print)
+    less = byhand(*words("--ledger", "--json", "--recompute", "blocks.*.mlp.act")).data
+    again = {each["address"] for each in less if each["state"] == "computed again"}
+    assert again == {each for each in held if each.endswith("mlp.act")} and again
+    assert sum(each["bytes"] for each in less) < sum(each["bytes"] for each in whole)
+    assert "recompute: nothing that is held fits 'mlp'" in byhand(*words("--recompute", "mlp"), code=2).err

@@ -15,6 +15,7 @@ from byhand import inputs
 from byhand.engines import Parameters, engine
 from byhand.engines.cpu.backward import Again, Reverse
 from byhand.engines.cpu.engine import CPU
+from byhand.engines.cpu.reversal import REVERSALS
 from byhand.engines.cpu.simd import COMPILED
 from byhand.engines.reference import precision
 from byhand.engines.tolerances import TOLERANCES
@@ -109,8 +110,14 @@ def test_the_gradient_through_weights_in_blocks():
     check(run, exact, "logits", (0, 2, 7))
 
 
-def test_the_gradient_through_an_operator_without_a_kernel(monkeypatch):
-    """Written, and added to what is there, also in the gradients of weights that parts of a batch add up."""
+@pytest.mark.parametrize("others", [(), ("linear", "lookup")])
+def test_the_gradient_through_an_operator_without_a_kernel(others, monkeypatch):
+    """Written, and added to what is there, also in the gradients of weights that parts of a batch add up.
+
+    others: of this package, whose backward is then NumPy's too.
+    """
+    for each in others:
+        monkeypatch.delitem(REVERSALS, each)
     monkeypatch.setitem(REGISTRY, "engine_cube", engine_cube)
 
     def build(p, x, allowed):

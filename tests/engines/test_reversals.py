@@ -80,11 +80,11 @@ class Case:
         return {name: gradient for name, gradient in named if name in self.old}
 
     def terms(self, name):
-        """The largest number that a gradient is made of: of narrow norms next to nothing is left of their difference."""
+        """The largest number that a gradient is made of: of narrow norms their difference is next to nothing."""
         if name != "x" or "rstd" not in self.outputs:
             return 0.0
         with np.errstate(all="ignore"):
-            term_BTD = self.d_out * self.inputs["gain"] * self.outputs["rstd"]
+            term_BTD = self.d_out * self.inputs["gain"] * self.outputs["rstd"][..., None]
         return float(np.abs(term_BTD[np.isfinite(term_BTD)]).max(initial=0))
 
     def run(self, threads=1, wanted=None, adding=(), shift=0):

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 from typer import Argument, BadParameter, Option, Typer
 
 from byhand.errors import InputError
+from byhand.train import tracing
 
 DTYPE = "float64, float32, bfloat16 or int8 (float32, but products with weights in blocks round what they read)."
 ENGINE = "cpu or reference; cpu where it has the dtype, if not said."
@@ -45,23 +47,29 @@ class Start(Output):
     dtype: Annotated[str, Option(metavar="NAME", help=DTYPE)] = "float32"
     engine: Annotated[str | None, Option(metavar="NAME", help=ENGINE, show_default=False)] = None
     seed: Annotated[int, Option(metavar="N", help="Seed of the random weights.")] = 0
+    part: Annotated[int, Option(metavar="N", help="Of a step that `byhand train` kept whole: which part of it.")] = 0
+
+    @property
+    def traced(self) -> bool:
+        """Whether the model is a step of a training, which has its own text."""
+        return tracing.is_trace(Path(self.model))
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartWords(Start):
-    """A start whose text is followed by more words; with --ids all of them are those words."""
+    """A start whose text is followed by more words; with --ids, or a traced step, all of them are those words."""
 
     text: list[str] = field(default_factory=list)  # type: ignore[assignment]
 
     @property
     def first(self) -> str | None:
         """The text."""
-        return self.text[0] if self.text and self.ids is None else None
+        return self.text[0] if self.text and self.ids is None and not self.traced else None
 
     @property
     def rest(self) -> list[str]:
         """The words after the text."""
-        return self.text if self.ids is not None else self.text[1:]
+        return self.text if self.ids is not None or self.traced else self.text[1:]
 
 
 def enter(app: Typer, name: str, function: Callable[[Any], None], examples: Sequence[str]) -> None:

@@ -176,10 +176,17 @@ def where_is(each: Explanation, run: Run) -> str:
     shape = run.look(each.address).shape
     words = []
     for letter, i, size in zip(each.axes, each.index, shape, strict=True):
-        token = labels[letter][i] if letter in labels else run.setting.tokens.text(i) if letter == "V" else ""
+        token = run.setting.tokens.text(i) if letter == "V" else token_at(labels.get(letter, []), each, i)
         if size > 1:
             words.append(f"{AXES[letter]} {i}{f' ({token_name(token)})' if token and token != str(i) else ''}")
     return ", ".join(words)
+
+
+def token_at(labels: list[Any], each: Explanation, i: int) -> str:
+    """The token at a position; of several texts, of the one that the number belongs to."""
+    several = bool(labels) and isinstance(labels[0], list)
+    own = labels[each.index[each.axes.index("B")]] if several else labels
+    return own[i] if own else ""
 
 
 def print_terms(each: Explanation, most: int | None, digits: int) -> None:

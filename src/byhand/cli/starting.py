@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import byhand
@@ -17,6 +18,7 @@ from byhand.model import Model
 from byhand.run import Keep, Progress, Run
 from byhand.shapes import part, pick
 from byhand.tensor import Tensor
+from byhand.train import tracing
 
 
 def tokens_of(model: Model) -> Token:
@@ -35,6 +37,8 @@ def tokens_of(model: Model) -> Token:
 
 def start(asked: Start, text: str | None, keep: Keep = "all", word: str = "TEXT") -> tuple[Model, Run]:
     """The model and its run, without the edits. word: what the text is called in an error. Raises ByhandError."""
+    if asked.traced and asked.ids is None and text is None:
+        return tracing.read(Path(asked.model), asked.part)
     model = byhand.load(asked.model, seed=asked.seed)
     given, source = texts(asked, model, text, word)
     targets = None if asked.targets is None else [ids(asked.targets, "--targets")]
@@ -110,7 +114,12 @@ def read_token(model: Model, text: str) -> int:
 
 
 def differentiate(run: Run, of: Place | None) -> None:
-    """Run backward from the loss, or from one number of a value. Raises InputError when there is no loss."""
+    """Run backward from the loss, or from one number of a value; a traced step of a training has its gradients.
+
+    Raises InputError when there is no loss.
+    """
+    if of is None and run.gradients is not None:
+        return
     if of is None and "loss" not in run.program:
         raise InputError(f"there is no loss to go back from: {way_to_a_loss(run)}, or --of 'ADDR[..]'")
     with progress(f"running {run.program.name} backward") as tick:

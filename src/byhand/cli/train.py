@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
 from threading import current_thread, main_thread
@@ -14,10 +14,12 @@ from typing import Annotated, Any
 
 from typer import Option
 
+from byhand import boxed
 from byhand.cli import show
 from byhand.cli.arguments import ENGINE, Output
 from byhand.cli.training import Screen
 from byhand.cli.waiting import waiting
+from byhand.memory import size
 from byhand.train import Training, begin, pictures, resume, samples, saving
 from byhand.train.settings import from_toml, made
 from byhand.train.tracing import FOLDER
@@ -30,7 +32,7 @@ EXAMPLES = (
     "train --out tuned --resume --steps 4000",
 )
 SIZES = ("layers", "width", "heads", "hidden", "context")
-NOT_SETTINGS = ("out", "config", "resume", "json", *SIZES)
+NOT_SETTINGS = ("out", "config", "resume", "json", "ledger", *SIZES)
 PICTURE = "loss.png"
 WORDS = 8  # tokens of a text that is suggested
 
@@ -49,7 +51,12 @@ class Asked(Output):
         Option(metavar="DATA", help="A file or folder, or stories, sums, reversals: written here.", show_default=False),
     ] = None
     config: Annotated[
-        Path | None, Option(metavar="FILE", help="Settings as TOML; options go before them.", show_default=False)
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Settings as TOML, or stories, sums ...; options go before.",
+            show_default=False,
+        ),
     ] = None
     resume: Annotated[bool, Option("--resume", help="Go on where the training in FOLDER was saved last.")] = False
     tokenizer: Annotated[
@@ -83,6 +90,10 @@ class Asked(Output):
     trace_step: Annotated[int | None, Option(metavar="N", help="Keep every value and gradient of step N.")] = None
     engine: Annotated[str | None, Option(metavar="NAME", help=ENGINE, show_default=False)] = None
     threads: Annotated[int | None, Option(metavar="N", help="One for each core, if not said.")] = None
+    recompute: Annotated[
+        list[str], Option(metavar="PATTERN", help="Values to compute again for backward, not to hold. Repeatable.")
+    ] = field(default_factory=list)
+    ledger: Annotated[bool, Option("--ledger", help="Only list what a step holds for its backward run.")] = False
 
 
 def command(asked: Asked) -> None:
@@ -100,6 +111,8 @@ def command(asked: Asked) -> None:
                 update("encoding the data", done / max(total, 1))
 
             training = resume(asked.out, given, tick, tell) if asked.resume else begin(made(given), asked.out, tick)
+        if asked.ledger:
+            return print_ledger(asked, training)
         screen = Screen(training, quiet=asked.json)
         with stopped_by(training) as signals:
             screen.begin()
@@ -111,13 +124,18 @@ def command(asked: Asked) -> None:
 
 def given_by(asked: Asked) -> dict[str, Any]:
     """The settings of the file, and of the options over them. Raises InputError."""
-    given = from_toml(asked.config) if asked.config is not None else {}
-    options = {name: value for name, value in vars(asked).items() if value is not None}
+    given = from_toml(config_of(asked.config)) if asked.config is not None else {}
+    options = {name: value for name, value in vars(asked).items() if value is not None and value != []}
     sizes = given.get("sizes", {}) | {name: options[name] for name in SIZES if name in options}
     if "family" in options or "start" in options:
         given = {name: value for name, value in given.items() if name not in ("family", "start")}
     given |= {name: value for name, value in options.items() if name not in NOT_SETTINGS}
     return given | ({"sizes": sizes} if sizes else {})
+
+
+def config_of(path: Path) -> Path:
+    """The file that is named, or the settings of a model in the box that is called so."""
+    return boxed.recipe(str(path)) if str(path) in boxed.MODELS and not path.exists() else path
 
 
 def tell(line: str) -> None:
@@ -143,6 +161,19 @@ def stopped_by(training: Training) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal(number, handler)
+
+
+def print_ledger(asked: Asked, training: Training) -> None:
+    """Every saved value, what it takes and who reads it, and what all of them take."""
+    held = training.held()
+    if asked.json:
+        return show.document([each._asdict() for each in held])
+    for each in held:
+        taken = size(each.bytes) if each.bytes else each.state
+        show.write(f"{each.address} {each.axes} {list(each.shape)}, {taken}")
+        for line in each.readers:
+            show.write(show.dim(f"    {line}"))
+    show.write("", f"{sum(each.bytes > 0 for each in held)} values held, {size(sum(each.bytes for each in held))}")
 
 
 # --- the end ------------------------------------------------------------------------------------------------------

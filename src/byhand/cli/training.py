@@ -44,6 +44,8 @@ class Screen:
             show.prose(f"{corpus.name}: {learned:,} tokens to learn from, {held:,} held back; {kind}")
             for line in corpus.skipped:
                 show.write(show.dim(line))
+        if left_out := getattr(t.batches, "left_out", 0):
+            show.write(show.dim(f"{left_out:,} pairs are longer than {s.length} tokens and left out"))
         parts = f"{s.accumulate} x " * (s.accumulate > 1)
         threads = f", {s.threads} threads" * bool(s.threads and s.engine == "cpu")
         where = f" from step {t.step}" * bool(t.step)

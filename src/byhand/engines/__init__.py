@@ -49,8 +49,7 @@ class Reference:
     def learner(
         self, program: Program, parameters: Parameters, again: frozenset[str] = frozenset()
     ) -> ReferenceLearner:
-        """It holds everything, so what is computed again changes nothing."""
-        return ReferenceLearner(program, parameters)
+        return ReferenceLearner(program, parameters, again)
 
     def saved(self, program: Program) -> set[str]:
         return program.saved()

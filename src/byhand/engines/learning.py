@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from math import prod, sqrt
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -117,15 +118,15 @@ class Learner(Protocol):
 
 
 class ReferenceLearner:
-    """The reference engine learns: every step and its backward in NumPy."""
+    """The reference engine learns: every step and its backward in NumPy. again: see `Engine.learner`."""
 
-    def __init__(self, program: Program, parameters: Parameters) -> None:
-        self.program, self.parameters = program, parameters
+    def __init__(self, program: Program, parameters: Parameters, again: frozenset[str] = frozenset()) -> None:
+        self.program, self.parameters, self.again = program, parameters, again
         self.precision = reference.precision("float32")
         self.backward = program.reverse(LOSS)
 
     def learn(self, inputs: Mapping[str, Array], share: float = 1.0, fresh: bool = True) -> float:
-        values = self.forward(inputs, self.program.saved() | {LOSS})
+        values = self.forward(inputs, self.program.saved() - self.again | {LOSS})
         look = self.looking(inputs, values)
         seed = {LOSS: np.asarray(share, np.float32)}
         gradients = reference.backward(self.backward, seed, look, self.precision)
@@ -137,15 +138,20 @@ class ReferenceLearner:
     def loss(self, inputs: Mapping[str, Array]) -> float:
         return float(self.forward(inputs, {LOSS})[LOSS])
 
-    def forward(self, inputs: Mapping[str, Array], keep: Collection[str]) -> dict[str, Array]:
-        steps = self.program.needed([LOSS, *keep], inputs.__contains__)
-        return reference.forward(steps, self.looking(inputs, {}), self.precision, keep)
+    def forward(
+        self, inputs: Mapping[str, Array], keep: Collection[str], there: Mapping[str, Array] = MappingProxyType({})
+    ) -> dict[str, Array]:
+        """These values, made from the inputs and from those that are there."""
+        steps = self.program.needed(keep, lambda address: address in inputs or address in there)
+        return reference.forward(steps, self.looking(inputs, there), self.precision, keep)
 
     def looking(self, inputs: Mapping[str, Array], values: Mapping[str, Array]) -> Callable[[str], Array]:
         """What gives inputs, values and weights by address."""
 
         def look(address: str) -> Array:
             address = address.removesuffix(reference.UNEDITED)
+            if address in self.again and address not in values:
+                return self.forward(inputs, {address}, values)[address]
             found = values.get(address, inputs.get(address))
             return self.parameters.values[address] if found is None else found
 

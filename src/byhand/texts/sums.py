@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from byhand.texts.chance import Chance
 
 OPENS, CLOSES = "([{<", ")]}>"
-SHARES = (
-    0.35,
-    0.55,
-    0.7,
-)  # up to where a number between 0 and 1 means a sum, a product, a bracketed sum; else brackets
+# Up to where a number between 0 and 1 means a sum, a product, a bracketed sum; else brackets.
+SHARES = 0.35, 0.55, 0.7
 
 
 def sums(seed: int) -> Iterator[str]:

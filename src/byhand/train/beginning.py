@@ -63,6 +63,11 @@ def resume(
     settings = gone_on(made(facts["settings"]), given)
     model = load(path)
     corpus = gathered(settings, folder, model, progress)
+    if facts.get("data") not in (None, corpus.identity):
+        raise InputError(
+            f"{settings.data} is no longer what this training learned from; put it back as it was, or begin another "
+            f"training with --from {path}"
+        )
     training = ready(settings, replace(model, name=facts["model"]), corpus, folder)
     training.go_on(path)
     return training

@@ -15,7 +15,7 @@ from byhand import inputs
 from byhand.engines import Parameters, Update, engine
 from byhand.errors import ByhandError, InputError, NotANumber, one_line
 from byhand.model import Model
-from byhand.train import costs, dropout, saving, schedule, tracing
+from byhand.train import costs, dropout, ledger, saving, schedule, tracing
 from byhand.train.corpus import Corpus
 from byhand.train.divergence import Diverged, cause
 from byhand.train.logs import Log
@@ -99,7 +99,8 @@ class Training:
         self.program = dropout.dropped(self.plain, settings.dropout)
         self.parameters = Parameters(self.program, model.weights)
         computing = engine(settings.engine, "float32")
-        self.learner = computing.learner(self.program, self.parameters)
+        again = ledger.chosen(self.program, computing, settings.recompute)
+        self.learner = computing.learner(self.program, self.parameters, again)
         self.judge = computing.learner(self.plain, self.parameters) if settings.dropout else self.learner
         self.decay = schedule.decay(settings, self.plain)
         self.log = Log(folder)
@@ -248,10 +249,17 @@ class Training:
         self.log.write(self.step, saved=path.name)
         return Saved(self.step, path)
 
+    def held(self) -> list[ledger.Entry]:
+        """What a step holds from its forward to its backward run."""
+        s, computing = self.settings, engine(self.settings.engine, "float32")
+        shapes = self.program.shapes(**self.lengths(self.inputs(self.step + 1, 0)))
+        return ledger.ledger(self.program, shapes, computing, ledger.chosen(self.program, computing, s.recompute))
+
     def facts(self) -> dict[str, Any]:
         """What has to be known to go on, beside weights and moments; batches and dropout follow from seed and step."""
         so_far = {name: getattr(self, name) for name in ("step", "tokens", "seconds", "validation")}
-        return {"model": self.model.name, **so_far, "settings": to_dict(self.settings)}
+        data = None if self.corpus is None else self.corpus.identity
+        return {"model": self.model.name, "data": data, **so_far, "settings": to_dict(self.settings)}
 
     def go_on(self, path: Path) -> None:
         """Put everything as it was when a checkpoint was written. Raises InputError for one that does not fit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -35,7 +35,8 @@ class Settings:
     the largest learning rate, reached after `warmup` steps (None: 100, or a tenth of a short training), from where it
     decays (cosine, linear, none) to `last_rate` × rate at the last step. weight_decay: of what `decayed` says, the
     matrices (and tables) or all weights; clip: the most that the gradient's length may be, 0 for any; dropout: the
-    share of numbers left out; seed: of the weights, the split, the batches and dropout; engine, threads: what computes.
+    share of numbers left out; seed: of the weights, the split, the batches and dropout; engine, threads: what computes;
+    recompute: patterns of values that are computed again for the backward run rather than held until then.
 
     Every so many steps: evaluate, over so many `batches`, sample a text (0: never) that goes on from `prompt`, save,
     of which the last `keep` stay. trace_step: one step of which everything is kept, None for none.
@@ -68,6 +69,7 @@ class Settings:
     seed: int = 0
     engine: str | None = None
     threads: int | None = None
+    recompute: Sequence[str] = ()
     evaluate: int = 100
     batches: int = 20
     sample: int = 500
@@ -95,6 +97,9 @@ class Settings:
                 raise InputError(f"{called(name)} is {value!r:.40}; give text between quotes")
         if not isinstance(self.padded, bool):
             raise InputError(f"padded is {self.padded!r:.40}; give true or false")
+        if not isinstance(self.recompute, list | tuple) or not all(isinstance(each, str) for each in self.recompute):
+            raise InputError(f"recompute is {self.recompute!r:.60}; give a list of patterns, such as blocks.*.mlp.act")
+        object.__setattr__(self, "recompute", tuple(self.recompute))
         self.check_model()
 
     def check_model(self) -> None:
@@ -142,7 +147,7 @@ CHOICES = {"family": TRAINED, "objective": OBJECTIVES, "decay": DECAYS, "decayed
 CHOICES |= {"engine": ("cpu", "reference")}
 
 # What may differ when a training goes on: how long it takes and what is said of it, not what it computes.
-FREE = ("steps", "evaluate", "batches", "sample", "prompt", "save", "keep", "trace_step")
+FREE = ("steps", "recompute", "evaluate", "batches", "sample", "prompt", "save", "keep", "trace_step")
 
 SECTIONS = {
     "model": ("family", "start"),
@@ -222,7 +227,7 @@ def written(value: Any) -> str:
     """A value of TOML; its texts are quoted as in JSON."""
     if isinstance(value, bool):
         return str(value).lower()
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | list | tuple) else repr(value)
 
 
 def to_dict(of: Settings) -> dict[str, Any]:

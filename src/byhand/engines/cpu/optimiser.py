@@ -21,8 +21,9 @@ class Optimiser:
 
     def __init__(self, parameters: Parameters) -> None:
         self.parameters, self.decay = parameters, {}
+        self.lefts: list[tuple[Array, float]] = []
         self.factors_7 = np.zeros(SCALE + 7, np.float32)
-        self.calls = self.lefts = None
+        self.calls: Calls | None = None
         flat_N = parameters.gradients.flat
         self.sum_P = np.zeros(-(-len(flat_N) // BLOCK), np.float64)
         self.squaring = Calls([Job(squares, flat_N, self.sum_P)], [True])
@@ -35,13 +36,13 @@ class Optimiser:
     def update(self, how: Update) -> None:
         decay = dict(how.decay or {})
         if self.calls is None or decay != self.decay:
-            self.group(decay)
+            self.calls = self.grouped(decay)
         self.factors_7[:] = factors(how)
         for left_1, rate in self.lefts:
             left_1[0] = left(how, rate)
         team().run(self.calls)
 
-    def group(self, decay: Mapping[str, float]) -> None:
+    def grouped(self, decay: Mapping[str, float]) -> Calls:
         p, jobs = self.parameters, []
         self.decay, self.lefts = dict(decay), []
         for start, stop, rate in stretches(p, decay):
@@ -49,7 +50,7 @@ class Optimiser:
             pieces = (piece.flat[start:stop] for piece in (p.values, p.gradients, p.first, p.second))
             jobs.append(Job(adamw, *pieces, self.factors_7, left_1))
             self.lefts.append((left_1, rate))
-        self.calls = Calls(jobs, [False] * len(jobs))
+        return Calls(jobs, [False] * len(jobs))
 
 
 def stretches(p: Parameters, decay: Mapping[str, float]) -> list[tuple[int, int, float]]:

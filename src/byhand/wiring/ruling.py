@@ -1,0 +1,75 @@
+"""Rules of a feed-forward: from patterns to sets of values, and whether they exclude each other and cover all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from math import prod
+
+from byhand.wiring.parts import Rule
+from byhand.wiring.refusals import refuse
+from byhand.wiring.variables import Value, Variable
+
+Pattern = Mapping[Variable, Value]
+
+
+def ruled(
+    site: str,
+    inputs: Sequence[Variable],
+    rules: Sequence[tuple[Pattern, Value]],
+    domain: Sequence[Value],
+    start: Mapping[Variable, Value],
+) -> tuple[list[Rule], list[str]]:
+    """The rules by places, and those that can never apply, in words. start: the values at the begin position."""
+    made, never = [], []
+    for pattern, then in rules:
+        if foreign := [each.name for each in pattern if each not in inputs]:
+            refuse(site, f"a pattern speaks of {foreign[0]}, which is not among the inputs")
+        when = tuple(places(each, pattern[each]) if each in pattern else all_of(each) for each in inputs)
+        if not all(when) or only_begins(inputs, when, start):
+            never.append(f"{wording(pattern)} -> {then!r}")
+        else:
+            made.append(Rule(when, domain.index(then)))
+    return made, never
+
+
+def places(variable: Variable, wanted: Value) -> frozenset[int]:
+    """The places of the wanted values; those that the variable never has are left out."""
+    values = wanted if isinstance(wanted, set | frozenset) else {wanted}
+    return frozenset(place for place, value in enumerate(variable.domain) if value in values)
+
+
+def all_of(variable: Variable) -> frozenset[int]:
+    return frozenset(range(len(variable.domain)))
+
+
+def only_begins(inputs: Sequence[Variable], when: Sequence[frozenset[int]], start: Mapping[Variable, Value]) -> bool:
+    """Whether a rule asks for the begin token together with values that nothing has at the begin position."""
+    at_begin = any(each.when == 0 and allowed == {0} for each, allowed in zip(inputs, when, strict=True))
+    return at_begin and any(
+        each.domain.index(start[each]) not in allowed for each, allowed in zip(inputs, when, strict=True)
+    )
+
+
+def wording(pattern: Pattern) -> str:
+    return " and ".join(f"{each.name} = {value!r}" for each, value in pattern.items()) or "always"
+
+
+def check_apart(site: str, inputs: Sequence[Variable], rules: Sequence[Rule], defaulted: bool) -> None:
+    """Refuse rules of which two fit at once, and, without a default, those that leave something open."""
+    for first, second in combinations(rules, 2):
+        both = [a & b for a, b in zip(first.when, second.when, strict=True)]
+        if all(both):
+            example = ", ".join(
+                f"{each.name} = {each.domain[min(some)]!r}" for each, some in zip(inputs, both, strict=True)
+            )
+            refuse(site, f"two rules fit {example}; rules are added up, so at most one may apply")
+    covered = sum(prod(map(len, rule.when)) for rule in rules)
+    total = prod(len(each.domain) for each in inputs)
+    if not defaulted and covered < total:
+        refuse(site, f"its rules say nothing about {total - covered} of {total} combinations; give default=")
+
+
+def most_frequent(values: Iterable[Value]) -> Value:
+    return Counter(values).most_common(1)[0][0]
