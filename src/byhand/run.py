@@ -289,8 +289,7 @@ class Run:
         missing = read & program.producer.keys() - self.kept.keys()
         refuse_gradients(program, setting.shapes, path, missing, setting.precision)
         with_missing = replace(self, kept=self.kept | self.compute(missing, progress))
-        task = replace(with_missing.task(path, (), silent), passed=self.passed)
-        arrays = setting.engine.backward(task, of, start)
+        arrays = setting.engine.backward(replace(with_missing.task(path, (), silent), passed=self.passed), of, start)
         frozen_arrays = {address: frozen(array) for address, array in arrays.items()}
         self.gradients = Gradients(self, of, program.reverse(of), frozen_arrays)
         return self.gradients

@@ -54,6 +54,7 @@ LAYERS = [
     "loading",
     "texts",
     "train",
+    "wiring",
     "compare",
     "bench",
     "__init__",

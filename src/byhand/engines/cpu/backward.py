@@ -85,7 +85,9 @@ class Again:
 
     @property
     def reads(self) -> list[str]:
-        return [f"again:{address}" if address in self.again else address for address in self.group.reads]
+        """Also what it writes, so that all of that has a place, read or not."""
+        read = [f"again:{address}" if address in self.again else address for address in self.group.reads]
+        return [*read, *self.writes]
 
     @property
     def writes(self) -> list[str]:

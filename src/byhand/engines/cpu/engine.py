@@ -93,7 +93,7 @@ def differentiated(task: Task, of: str, seed: Array) -> dict[str, Array]:
     path = task.program.path(of)
     saved = {a: task.look(a) for step in path for a in step.saved if a not in task.program.weights}
     heads = {step.address: task.look(step.address) for step in path if step.operator.name == "mix"}
-    given = {**saved, **heads, of: seed}
+    given = {of: seed, **saved, **heads}  # a step may save its own output, the value itself
     keep = {f"d:{address}" for step in path for address in step.gradients.values()}
     task = replace(task, keep=keep - {f"d:{of}"}, edited=frozenset())
     plan = BackwardPlan(task, given, prepared(task.weights).resident, team(), of)
