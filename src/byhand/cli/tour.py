@@ -17,6 +17,7 @@ from byhand.cli import show
 from byhand.cli.arguments import Output
 from byhand.cli.changed import print_diff
 from byhand.cli.figures import count, scalar
+from byhand.cli.learned import learned, print_learned
 from byhand.cli.matrix import beside, grids, names, titled
 from byhand.cli.tree import Branch, drawn, grow
 from byhand.model import Model
@@ -24,10 +25,11 @@ from byhand.run import Run
 
 EXAMPLES = ("tour",)
 NEXT = (
-    ("continue a text", "generate aab abaab --max-tokens 10"),
+    ("a story of its own", "generate stories Once --max-tokens 60 --temperature 0.7"),
     ("all values of a run", "trace aab baa"),
     ("one of them in full", "trace aab baa blocks.0.attn.weights"),
     ("every branch behind a number", 'explain aab baa "logits[0,2,1]" --depth 20'),
+    ("train one yourself", "train --family gpt2 --data stories --out small --steps 300"),
     ("where a gradient comes from", 'explain gpt2-tiny Hello "d:blocks.0.attn.scores[0,1,3,2]"'),
     ("what if b had no value", 'run aab baa --edit "blocks.0.attn.v.weight[6,0,7]=0"'),
     ("the steps of a real model", "models llama3-8b --tokens 17"),
@@ -82,15 +84,22 @@ def command(asked: Asked) -> None:
     model, twin = byhand.load("aab"), byhand.load("aab-gpt2")
     run = model.run(TEXT, engine=ENGINE)
     changed = run.edit(*ABLATED, zero=True)
-    branch = grow(run.explain(*NUMBER), depth=99, most=1)
+    branch, trained = grow(run.explain(*NUMBER), depth=99, most=1), learned()
     if asked.json:
-        return show.document(to_dict(model, twin, run, changed, branch))
+        return show.document(to_dict(model, twin, run, changed, branch) | {"learned": trained.to_dict()})
     title(model)
     complete(model)
     print_steps(run)
     print_number(run, branch)
     print_ablation(run, changed)
     print_twin(model, twin)
+    section(
+        6,
+        "A model that learned",
+        f"{trained.model} is a GPT-2 of {count(trained.parameters)} weights that nobody chose: it was trained, by "
+        "byhand train, on stories that a program wrote. Its numbers can be asked and changed in the same way.",
+    )
+    print_learned(trained)
     print_next()
 
 
@@ -200,7 +209,7 @@ def agreement(model: Model, twin: Model) -> tuple[int, int]:
 
 
 def print_next() -> None:
-    section(6, "What to type next", "All of these work as they stand; add --json for other programs, --help for more.")
+    section(7, "What to type next", "All of these work as they stand; add --json for other programs, --help for more.")
     program = name()
     for what, words in NEXT:
         show.listing(f"# {what}\n{program} {words}")

@@ -98,7 +98,7 @@ def by_content(
     count = (features[0].count + 1) // 2
     if count + (not mean) > rotary.head_width // 2:
         refuse(site, f"its table needs {2 * (count + (not mean))} features, and a head of width {rotary.head_width} has fewer")
-    lost, drift = turned_away(features, where, layout, rotary, count)
+    lost, drift = turned_away(features, where, layout, rotary, start)
     query, keys = empty(layout, rotary), empty(layout, rotary)
     if isinstance(head, Average):
         strong = LEAK
@@ -128,13 +128,14 @@ def paired(features: Affine) -> list[Affine]:
 
 
 def turned_away(
-    features: tuple[Affine, Affine], where: Scores, layout: Layout, rotary: Rotary, count: int
+    features: tuple[Affine, Affine], where: Scores, layout: Layout, rotary: Rotary, start: Start
 ) -> tuple[float, float]:
     """By how much turning changes a content score at most: from what it is at distance 0, and from step to step."""
     asks, says = (values(each, variable, layout) for each, variable in zip(features, (where.query, where.key), strict=True))
-    says = np.concatenate([says, features[1].weights[:1] + features[1].constant])  # the begin token's own key
-    slow = rotary.phases()[:, ::-1][:, :count]
-    score = np.real(np.einsum("qf,kf,df->dqk", as_complex(asks), as_complex(says).conj(), slow, optimize=True))
+    says = np.concatenate([says, start.stream[None] @ features[1].weights + features[1].constant])
+    q_QJ, k_UJ = as_complex(asks), as_complex(says)
+    slow_PJ = rotary.phases()[:, ::-1][:, : q_QJ.shape[1]]
+    score = np.real(np.einsum("QJ,UJ,PJ->PQU", q_QJ, k_UJ.conj(), slow_PJ, optimize=True))
     return float(np.abs(score - score[0]).max()), float(np.abs(np.diff(score, axis=0)).max(initial=0))
 
 

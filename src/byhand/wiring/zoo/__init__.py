@@ -1,0 +1,1 @@
+"""Programs that are wired, one short file each."""
