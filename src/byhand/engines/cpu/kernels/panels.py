@@ -11,7 +11,7 @@ Source of the scheme: Goto and van de Geijn 2008, "Anatomy of High-Performance M
 
 from __future__ import annotations
 
-from numba import float32, uint16
+from numba import float32, literally, uint16
 
 from byhand.engines.cpu.kernel import array, function, kernel, take, whole
 from byhand.engines.cpu.kernels.ending import finish
@@ -23,15 +23,17 @@ from byhand.engines.cpu.simd import (
     load,
     load_bf16,
     load_f16,
+    load_some,
     prefetch,
     repeat,
     store,
+    store_some,
     transposed,
     zeros,
 )
 
 ROWS, COLS = (8, 3) if LANES == 16 else (6, 2)  # vectors of a tile, as many as there are registers for
-WIDTH = COLS * LANES
+WIDTH, NARROW = COLS * LANES, COLS - 1  # the last panel has fewer columns where so many are enough
 HOT = 4 * ROWS  # rows of a finished product that are still in the nearest cache
 CHUNK = 8  # steps between two requests to the memory
 
@@ -53,11 +55,11 @@ def product_by_panels(job, me):
         for k0 in range(0, K, DEPTH):
             unpack(job, me, m0, k0, min(k0 + DEPTH, K))
             if k0 + DEPTH < K:
-                multiply_panel(job, me, n0, n1, m0, k0, m0, k0 + DEPTH)
+                multiply_panel(job, me, n0, n1, m0, k0, (m0, k0 + DEPTH))
                 continue
             for n in range(n0, n1, HOT):
                 soon = coming // blocks * WIDTH if n == n0 else M
-                multiply_panel(job, me, n, min(n + HOT, n1), m0, k0, soon, 0)
+                multiply_panel(job, me, n, min(n + HOT, n1), m0, k0, (soon, 0))
                 finish(job, n, min(n + HOT, n1), m0, min(m0 + WIDTH, M))
         piece = coming
 
@@ -66,30 +68,35 @@ def product_by_panels(job, me):
 def unpack(job, me, m0, k0, k1):
     """Write what the weight has at these k for WIDTH outputs from m0 on to the thread's panel."""
     if whole(job, 12):
-        for c in range(0, WIDTH, LANES):
+        for c in range(0, min(WIDTH, array(job, 4, float32, 2).shape[1] - m0), LANES):
             turn(job, me, m0 + c, c, k0, k1)
-    elif m0 + WIDTH <= array(job, 4, float32, 2).shape[1]:
-        lay(job, me, m0, k0, k1)
+        return
+    left = array(job, 4, float32, 2).shape[1] - m0
+    if left >= WIDTH:
+        lay(job, me, m0, k0, k1, COLS)
+    elif left == NARROW * LANES:
+        lay(job, me, m0, k0, k1, NARROW)
     else:
         panel_KC = array(job, 13, float32, 3)[me]
         for k in range(k0, k1):
-            for m in range(m0, array(job, 4, float32, 2).shape[1]):
-                panel_KC[k - k0, m - m0] = number(job, k, m)
+            for m in range(left):
+                panel_KC[k - k0, m] = number(job, k, m0 + m)
 
 
 @function
-def lay(job, me, m0, k0, k1):
+def lay(job, me, m0, k0, k1, cols):
     """From rows that go along the outputs."""
+    cols = literally(cols)
     kind, panel_IKC = whole(job, 10), array(job, 13, float32, 3)
     if kind == F32:
         for k in range(k0, k1):
-            store(panel_IKC, (me, k - k0, 0), load(array(job, 9, float32, 2), (k, m0), 1, COLS))
+            store(panel_IKC, (me, k - k0, 0), load(array(job, 9, float32, 2), (k, m0), 1, cols))
     elif kind == F16:
         for k in range(k0, k1):
-            store(panel_IKC, (me, k - k0, 0), load_f16(array(job, 9, uint16, 2), (k, m0), 1, COLS))
+            store(panel_IKC, (me, k - k0, 0), load_f16(array(job, 9, uint16, 2), (k, m0), 1, cols))
     elif kind == BF16:
         for k in range(k0, k1):
-            store(panel_IKC, (me, k - k0, 0), load_bf16(array(job, 9, uint16, 2), (k, m0), 1, COLS))
+            store(panel_IKC, (me, k - k0, 0), load_bf16(array(job, 9, uint16, 2), (k, m0), 1, cols))
 
 
 @function
@@ -114,17 +121,30 @@ def turn(job, me, m, c, k0, k1):
 
 
 @function
-def multiply_panel(job, me, n0, n1, m0, k0, next_m, next_k):
-    """Add the panel times rows n0 … n1-1 of x to the product, and ask for what the next panel is made of."""
+def multiply_panel(job, me, n0, n1, m0, k0, soon):
+    """Add the panel times rows n0 … n1-1 of x to the product, and ask for what the next panel is made of, at `soon`."""
+    left = array(job, 4, float32, 2).shape[1] - m0
+    if left > NARROW * LANES:
+        multiply_columns(job, me, n0, n1, m0, k0, soon, COLS)
+    elif left > LANES:
+        multiply_columns(job, me, n0, n1, m0, k0, soon, NARROW)
+    else:
+        multiply_columns(job, me, n0, n1, m0, k0, soon, 1)
+
+
+@function
+def multiply_columns(job, me, n0, n1, m0, k0, soon, cols):
+    """The same for a panel of so many vectors across."""
+    cols = literally(cols)
     K, M = array(job, 8, float32, 2).shape[1], array(job, 4, float32, 2).shape[1]
     depth, panel_IKC, made_NM = min(DEPTH, K - k0), array(job, 13, float32, 3), array(job, 4, float32, 2)
-    row, row_end, byte, byte_end = patch(job, next_m, next_k)
+    row, row_end, byte, byte_end = patch(job, *soon)
     first_byte, more = byte, k0 > 0 or whole(job, 15) != 0
     chunks = (n1 - n0 + ROWS - 1) // ROWS * ((depth + CHUNK - 1) // CHUNK)
     lines = (row_end - row) * ((byte_end - byte + LINE - 1) // LINE)
     for n in range(n0, n1, ROWS):
         x_RK = rows_of_x(job, me, n, n1, k0, depth)
-        acc = zeros(float32, ROWS, COLS)
+        acc = zeros(float32, ROWS, cols)
         for chunk in range(0, depth, CHUNK):
             for _ in range((lines + chunks - 1) // chunks):
                 if row < row_end:
@@ -133,9 +153,12 @@ def multiply_panel(job, me, n0, n1, m0, k0, next_m, next_k):
                     if byte >= byte_end:
                         row, byte = row + 1, first_byte
             for k in range(chunk, min(chunk + CHUNK, depth)):
-                acc = fma(repeat(x_RK, (0 * k, k), ROWS), load(panel_IKC, (me, k, 0), 1, COLS), acc)
-        if n + ROWS <= n1 and m0 + WIDTH <= M:
-            store(made_NM, (n, m0), acc + load(made_NM, (n, m0), ROWS, COLS) if more else acc)
+                acc = fma(repeat(x_RK, (0 * k, k), ROWS), load(panel_IKC, (me, k, 0), 1, cols), acc)
+        if n + ROWS <= n1 and m0 + cols * LANES <= M:
+            store(made_NM, (n, m0), acc + load(made_NM, (n, m0), ROWS, cols) if more else acc)
+        elif n + ROWS <= n1:
+            before = load_some(made_NM, (n, m0), M - m0 if more else 0, ROWS, cols)
+            store_some(made_NM, (n, m0), acc + before, ROWS, M - m0)
         else:
             store(panel_IKC, (me, DEPTH, 0), acc)
             add_part(job, me, n, min(n + ROWS, n1), m0, min(m0 + WIDTH, M), more)
