@@ -1,0 +1,236 @@
+"""The proof of a wired model: site by site through its actual weights, for all texts at once.
+
+What is shown at each site, given the one before: the stream is, for every text, the sum of the codes of its variables'
+values up to a bound; the head selects what it is declared to select by a margin larger than any rounding; every part
+of the feed-forward writes, for every combination of what it reads, the code it is declared to write. By induction over
+the sites this covers all texts up to the context, however long. A weight that should not be there counts as error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from byhand.weights import Weights
+from byhand.wiring.layout import Slot
+from byhand.wiring.parts import Attending, Average, Deciding, Offset, Table
+from byhand.wiring.proof.attention import HeadWeights, Scored, margin, scored, unevenness, written
+from byhand.wiring.proof.rounding import ROUNDINGS, Rounding
+from byhand.wiring.proof.site import Site
+from byhand.wiring.proof.stream import Known, Normed, Stream, normed, read
+from byhand.wiring.proof.units import Computed, UnitWeights, combinations, computed
+
+if TYPE_CHECKING:
+    from byhand.wiring.planning import Plan
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The sites of a model by precision. holds: whether every decision is certain in float32, for all texts."""
+
+    sites: Mapping[str, tuple[Site, ...]]
+
+    def verdict(self, dtype: str = "float32") -> str:
+        found = {site.verdict for site in self.sites[dtype]}
+        return "no" if "no" in found else "ok" if "ok" in found - {None} and len(found) == 1 else "exact"
+
+    @property
+    def holds(self) -> bool:
+        return self.verdict() != "no"
+
+    @property
+    def failing(self) -> tuple[Site, ...]:
+        return tuple(site for site in self.sites["float32"] if site.verdict == "no")
+
+
+def prove(plan: Plan, weights: Weights, config: Any) -> Proof:
+    """Every site in every precision, from the weights as they are."""
+    return Proof({name: tuple(Walk(plan, weights, config, each).sites()) for name, each in ROUNDINGS.items()})
+
+
+class Walk:
+    """Once through the model in one precision."""
+
+    def __init__(self, plan: Plan, weights: Weights, config: Any, rounding: Rounding) -> None:
+        self.plan, self.weights, self.config, self.rounding = plan, weights, config, rounding
+        self.start = plan.start
+        self.found: list[Site] = []
+        self.stream = self.embedded()
+
+    def matrix(self, address: str) -> Array:
+        return self.rounding.weight(self.weights[address])
+
+    def table(self, address: str) -> Array | None:
+        return self.rounding.table(self.weights[address]) if address in self.weights else None
+
+    def sites(self) -> list[Site]:
+        for layer, heads in enumerate(self.plan.wiring.layers):
+            self.attend(layer, heads.heads, self.norm(f"blocks.{layer}.norm1", f"layer {layer} norm 1"))
+            self.decide(layer, self.norm(f"blocks.{layer}.norm2", f"layer {layer} norm 2"))
+        self.predict(self.norm("final_norm", "final norm"))
+        return self.found
+
+    # --- the stream -----------------------------------------------------------------------------------------------
+
+    def slot(self, name: str) -> Slot:
+        return self.plan.layout.slots[name]
+
+    def codes(self, name: str) -> Array:
+        """The rows that writing each value should add, [values, D]."""
+        slot = self.slot(name)
+        made = np.zeros((len(slot.codes), self.plan.layout.width))
+        made[:, slot.dims] = slot.codes
+        return made
+
+    def embedded(self) -> Stream:
+        """The tables as they are: their rows define the codes of tokens and positions."""
+        tokens = self.table("token.weight")
+        assert tokens is not None
+        parts = {"tokens": Known(tokens, np.zeros_like(tokens), tuple(range(1, len(tokens))))}
+        error = np.zeros(tokens.shape[1])
+        places = self.table("position.weight")
+        if places is not None and "position" in self.plan.layout.slots:
+            parts["position"] = Known(places, np.zeros_like(places), tuple(range(1, len(places))))
+        elif places is not None:
+            error = np.abs(places).max(0)
+        return Stream(parts, error)
+
+    def norm(self, at: str, name: str) -> Normed:
+        gain = self.table(f"{at}.gain")
+        assert gain is not None
+        made = normed(self.stream, gain, self.table(f"{at}.shift"), self.config.eps, self.rounding)
+        if at != "final_norm":
+            self.found.append(Site(name, "norm", "identity", None, made.off(self.stream)))
+        return made
+
+    # --- attention ------------------------------------------------------------------------------------------------
+
+    def attend(self, layer: int, heads: list[Attending], stream: Normed) -> None:
+        at = f"blocks.{layer}.attn"
+        rest = self.table(f"{at}.out.bias")
+        added = np.zeros(self.plan.layout.width) if rest is None else np.abs(rest)
+        parts = {}
+        for place in range(self.config.heads):
+            w = self.head_weights(at, place)
+            if place >= len(heads):
+                added = added + silent(stream, w, self.rounding, self.start)
+                continue
+            head = heads[place]
+            s = scored(head, stream, w, self.start, self.rounding)
+            parts[head.out.name] = written(head, stream, w, self.rounding, self.start, s, self.codes(head.out.name))
+            self.found.append(head_site(layer, head, s, parts[head.out.name]))
+        self.stream = Stream(self.stream.parts | parts, self.stream.error + added)
+        self.stream.stored(self.rounding)
+
+    def head_weights(self, at: str, place: int) -> HeadWeights:
+        def bias(name: str) -> Array | None:
+            found = self.table(f"{at}.{name}.bias")
+            return None if found is None else found[place]
+
+        matrices = [self.matrix(f"{at}.{name}.weight")[:, place] for name in "qkv"]
+        output = self.matrix(f"{at}.out.weight")[place]
+        rotary = self.plan.rotary
+        turns = None if rotary is None else np.float32(rotary.turns).astype(np.float64)
+        return HeadWeights(*matrices, output, (bias("q"), bias("k"), bias("v")), turns, self.config.context)
+
+    # --- the feed-forward -----------------------------------------------------------------------------------------
+
+    def decide(self, layer: int, stream: Normed) -> None:
+        w, constant = self.unit_weights(layer)
+        parts: dict[str, Known] = {}
+        done = 0
+        expected = np.zeros(self.plan.layout.width)
+        for part, made in zip(self.plan.declared[layer], self.plan.parts[layer], strict=True):
+            own = w.some(slice(done, done + len(made.units)))
+            done += len(made.units)
+            expected = expected + made.base
+            parts[part.out.name], found = self.decided(part, own, made.base, stream)
+            self.found.append(decision_site(layer, part, len(made.units), found, parts[part.out.name]))
+        kept = dict(self.stream.parts)
+        more = np.zeros(self.plan.layout.width)
+        for slot in self.plan.layout.slots.values():
+            if slot.erased == 2 * layer + 2:
+                gone, rest = self.erased(slot, w.some(slice(done, done + 1)), kept.pop(slot.name), stream)
+                expected, more, done = expected + rest, more + gone, done + 1
+        found = computed(w.some(slice(done, None)), stream, {}, self.rounding, self.start)
+        more = more + np.abs(constant + found.rows[0] - expected) + found.error[0]
+        self.stream = Stream(kept | parts, self.stream.error + more)
+        self.stream.stored(self.rounding)
+
+    def unit_weights(self, layer: int) -> tuple[UnitWeights, Array]:
+        at, act = f"blocks.{layer}.mlp", self.plan.activation
+        down, constant = self.matrix(f"{at}.down.weight"), self.table(f"{at}.down.bias")
+        if constant is None:
+            gate, times = self.matrix(f"{at}.gate.weight"), self.matrix(f"{at}.up.weight")
+            return UnitWeights(gate, None, times, down, act), np.zeros(down.shape[1])
+        return UnitWeights(self.matrix(f"{at}.up.weight"), self.table(f"{at}.up.bias"), None, down, act), constant
+
+    def decided(self, part: Deciding, w: UnitWeights, base: Array, stream: Normed) -> tuple[Known, Computed]:
+        picks, outcomes = combinations(part)
+        found = computed(w, stream, picks, self.rounding, self.start)
+        codes = self.codes(part.out.name)
+        error = np.zeros_like(codes)
+        wrong = np.abs(found.rows + base - codes[outcomes]) + found.error
+        np.maximum.at(error, outcomes, wrong)
+        return Known(codes, error, tuple(range(len(codes)))), found
+
+    def erased(self, slot: Slot, w: UnitWeights, known: Known, stream: Normed) -> tuple[Array, Array]:
+        """How much of a number is left in the stream at most, and the constant that belongs to taking it out, [D]."""
+        found = computed(w, stream, {slot.name: np.arange(len(slot.codes))}, self.rounding, self.start)
+        left = known.rows + found.rows
+        rest = -(left.max(0) + left.min(0)) / 2
+        return (np.abs(left + rest) + found.error + known.error).max(0), rest
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def predict(self, stream: Normed) -> None:
+        """The gap between the logit of the right token and that of any other."""
+        predicted = self.plan.wiring.predicted
+        assert predicted is not None
+        name = "next token" if "next token" in self.plan.layout.slots else predicted.name
+        table = self.matrix("token.weight" if self.plan.tied else "unembed.weight")
+        gap, noise = np.inf, 0.0
+        for place, value in enumerate(predicted.domain):
+            right = self.plan.wiring.tokens.domain.index(value)
+            others = np.delete(table, right, axis=0)
+            found = read(stream, (table[right] - others).T, None, {name}, self.rounding, self.start)
+            sizes = read(stream, (np.abs(table[right]) + np.abs(others)).T, None, {name}, self.rounding, self.start)
+            gap = min(gap, float((found.constant + found.tables[name][place] - found.spread).min()))
+            noise = max(noise, float((found.error + found.errors[name][place] + sizes.own).max()))
+        self.found.append(Site("output", "output", f"next token from {predicted.name}", gap, noise))
+
+
+def silent(stream: Normed, w: HeadWeights, rounding: Rounding, start: dict[str, int]) -> Array:
+    """What a head that is not declared adds at most, [D]."""
+    found = read(stream, w.value, w.biases[2], {}, rounding, start)
+    largest = np.maximum(np.abs(found.constant) + found.spread, np.abs(found.start)) + found.error
+    return largest @ np.abs(w.output) if w.output.any() else np.zeros(w.output.shape[1])
+
+
+def head_site(layer: int, head: Attending, s: Scored, known: Known) -> Site:
+    kind, noise, error = "head", 2 * s.noise, float(known.error.max())
+    selects = f"offset -{head.where.distance}" if isinstance(head.where, Offset) else selection(head)
+    if isinstance(head, Average):
+        kind, noise = "average", 2 * s.noise + unevenness(s, head.where, head.weight)
+    return Site(f"layer {layer} head {head.name}", kind, selects, margin(s), noise, error)
+
+
+def selection(head: Any) -> str:
+    where = head.where
+    sides = [each.name for each in (where.query, where.key) if each is not None]
+    pick = "mean of" if isinstance(head, Average) else head.pick
+    return f"{pick} {' -> '.join(sides) or 'all'}"
+
+
+def decision_site(layer: int, part: Deciding, units: int, found: Computed, known: Known) -> Site:
+    what = f"{len(part.rules)} rules" if isinstance(part, Table) else f"{units // 2} steps"
+    name = f"layer {layer} {part.name}"
+    return Site(name, "decision", f"{what}, {units} units", found.margin, found.noise, float(known.error.max()))
+
+
+__all__ = ["Proof", "prove", "replace"]
