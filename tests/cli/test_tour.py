@@ -82,7 +82,7 @@ def test_what_to_type_next_is_what_was_typed_first(byhand, monkeypatch, tmp_path
     (tmp_path / "bin" / "byhand").touch(mode=0o755)
     monkeypatch.setattr(sys, "argv", ["bin/byhand", "tour"])
     monkeypatch.setenv("PATH", "")
-    assert "\nbin/byhand generate aab abaab --max-tokens 10\n" in byhand("tour").out
+    assert "\nbin/byhand generate stories Once --max-tokens 60 --temperature 0.7\n" in byhand("tour").out
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     assert "\nbyhand generate aab abaab --max-tokens 10\n" in byhand("tour").out
     monkeypatch.setattr(sys, "argv", ["byhand/cli/__main__.py", "tour"])

@@ -25,7 +25,7 @@ from byhand.train.settings import from_toml, made
 from byhand.train.tracing import FOLDER
 
 EXAMPLES = (
-    "train --family gpt2 --data stories --out small --examples 60 --steps 4",
+    "train --family gpt2 --data stories --out new --examples 60 --steps 4",
     "train --family llama --data notes.txt --out notes --tokenizer bpe:500",
     "train --config notes/settings.toml --out other --rate 0.002",
     "train --from notes/step-00002000 --data diary.txt --out tuned",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import exp, inf, sqrt
 from typing import Any
 
@@ -49,6 +50,11 @@ class Scored:
         place = np.arange(self.context)
         self.seen = (place[:, None] >= place) & (place >= 1)
 
+    @cached_property
+    def margin(self) -> float:
+        """By how much what the head should select scores above all else, at least, over all texts."""
+        return least(self)
+
     def of(self, query: int, key: int) -> Array:
         """[query position, key position], also where the key is not seen."""
         found = self.table[query, key]
@@ -69,7 +75,7 @@ def scored(head: Attending, stream: Normed, w: HeadWeights, start: dict[str, int
     asks, says = names(head.where)
     q = read(stream, w.query, w.biases[0], {asks, "position"} - {None}, rounding, start)
     k = read(stream, w.key, w.biases[1], {says, "position"} - {None}, rounding, start)
-    query, key = rows(q, asks), rows(k, says)
+    query, key = q.rows(asks), k.rows(says)
     width = w.query.shape[1]
     text = (0,) if says is None else stream.parts[says].text
     if w.turns is None:
@@ -78,11 +84,6 @@ def scored(head: Attending, stream: Normed, w: HeadWeights, start: dict[str, int
         table, begin = turned_scores(query, key, k.start, w, width)
     noise = score_noise(q, k, asks, says, w, rounding) / sqrt(width)
     return Scored(head, w.context, table, begin, noise, text)
-
-
-def rows(reading: Reading, name: str | None) -> Array:
-    """What is asked, or said, for each value, without positions: [values, K]."""
-    return reading.constant + (reading.tables[name] if name else np.zeros((1, len(reading.constant))))
 
 
 def plain_scores(q: Reading, k: Reading, query: Array, key: Array, width: int) -> tuple[Array, Array]:
@@ -116,7 +117,7 @@ def score_noise(q: Reading, k: Reading, asks: Any, says: Any, w: HeadWeights, ro
     sizes, offs = [], []
     for reading, name in ((q, asks), (k, says)):
         place = np.abs(reading.tables["position"]).max(0) if "position" in reading.tables else 0
-        size = np.abs(rows(reading, name)) + place + reading.spread
+        size = np.abs(reading.rows(name)) + place + reading.spread
         size = np.concatenate([size, np.abs(reading.start)[None]])
         off = reading.error + reading.spread + sum((each.max(0) for each in reading.errors.values()), 0)
         if w.turns is not None:
@@ -140,7 +141,7 @@ def by_pair(sizes: Array) -> Array:
 # --- the gaps ---------------------------------------------------------------------------------------------------------
 
 
-def margin(s: Scored) -> float:
+def least(s: Scored) -> float:
     """By how much what the head should select scores above all else, at least, over all texts."""
     if isinstance(s.head.where, Offset):
         return offset_margin(s, s.head.where.distance)
@@ -231,26 +232,24 @@ def written(
     """What the head adds to the stream for each value of its output, and how far from the code [values, D] that is."""
     name = head.read.name if head.read else None
     v = read(stream, w.value, w.biases[2], {name} - {None}, rounding, start)
-    off = (v.error + v.spread) @ np.abs(w.output)
-    values = rows(v, name)
-    off = off + (v.errors[name].max(0) @ np.abs(w.output) if name else 0)
-    made, begin = values @ w.output, v.start @ w.output
-    terms = np.count_nonzero(w.output, axis=0)
-    largest = np.maximum(np.abs(values).max(0), np.abs(v.start)) @ np.abs(w.output)
-    off = off + largest * ((terms + 2) * rounding.summed + rounding.product + 2 * rounding.stored)
+    size = np.abs(w.output)
+    blur = (np.count_nonzero(w.output, axis=0) + 2) * rounding.summed + rounding.product + 2 * rounding.stored
+    made, begin = v.rows(name) @ w.output, v.start @ w.output
+    off = v.off(name) @ size + blur * (np.abs(v.rows(name)) @ size)
+    begin_off = (v.error + v.spread + sum(each[start[n]] for n, each in v.errors.items())) @ size
+    begin_off = begin_off + blur * (np.abs(v.start) @ size)
     if isinstance(head, Average):
-        return averaged(head, s, codes, made, begin, off, rounding)
-    leak = margin(s) - 2 * s.noise
-    spread = np.maximum(np.ptp(made, axis=0), np.abs(made - begin).max(0))
-    off = off + (0 if leak >= ZERO else min(1.0, s.context * exp(min(0.0, -leak)))) * spread
+        return averaged(head, s, codes, made, begin, np.maximum(off.max(0), begin_off), rounding)
+    left = s.margin - 2 * s.noise
+    share = 0.0 if left >= ZERO else min(1.0, s.context * exp(min(0.0, -left)))
+    leak = share * np.maximum(np.ptp(made, axis=0), np.abs(made - begin).max(0))
     error = np.zeros_like(codes)
-    known = stream.parts[head.read.name]
-    for place in known.text:
+    for place in stream.parts[head.read.name].text:
         to = head.out.domain.index(head.read.domain[place])
-        error[to] = np.maximum(error[to], np.abs(made[place] - codes[to]))
+        error[to] = np.maximum(error[to], np.abs(made[place] - codes[to]) + off[place])
     at_begin = start[head.out.name]
-    error[at_begin] = np.maximum(error[at_begin], np.abs(begin - codes[at_begin]))
-    return Known(codes, error + off, tuple(range(len(codes))))
+    error[at_begin] = np.maximum(error[at_begin], np.abs(begin - codes[at_begin]) + begin_off)
+    return Known(codes, error + leak, tuple(range(len(codes))))
 
 
 def averaged(
@@ -262,7 +261,7 @@ def averaged(
     low, high = min(numbers.min(), float(head.begin)), max(numbers.max(), float(head.begin))
     spread = 2 * (means - low) * (high - means) / max(high - low, 1e-300)  # the mean deviation is at most this
     uneven = np.expm1(2 * s.noise + unevenness(s, head.where, head.weight)) + 8 * rounding.stored
-    leak = min(1.0, s.context * exp(min(0.0, 2 * s.noise - margin(s))))
+    leak = min(1.0, s.context * exp(min(0.0, 2 * s.noise - s.margin)))
     rest = (s.context + 8) * rounding.summed * (np.abs(means) + spread)
     moved = uneven * spread + leak * (high - low) + rest
     row = codes[np.abs(means).argmax()] / means[np.abs(means).argmax()] if np.abs(means).any() else codes[0]

@@ -17,11 +17,11 @@ import numpy as np
 from byhand.weights import Weights
 from byhand.wiring.layout import Slot
 from byhand.wiring.parts import Attending, Average, Deciding, Offset, Table
-from byhand.wiring.proof.attention import HeadWeights, Scored, margin, scored, unevenness, written
+from byhand.wiring.proof.attention import HeadWeights, Scored, scored, unevenness, written
 from byhand.wiring.proof.rounding import ROUNDINGS, Rounding
 from byhand.wiring.proof.site import Site
 from byhand.wiring.proof.stream import Known, Normed, Stream, normed, read
-from byhand.wiring.proof.units import Computed, UnitWeights, combinations, computed
+from byhand.wiring.proof.units import Computed, UnitWeights, computed, decided
 
 if TYPE_CHECKING:
     from byhand.wiring.planning import Plan
@@ -72,7 +72,7 @@ class Walk:
         for layer, heads in enumerate(self.plan.wiring.layers):
             self.attend(layer, heads.heads, self.norm(f"blocks.{layer}.norm1", f"layer {layer} norm 1"))
             self.decide(layer, self.norm(f"blocks.{layer}.norm2", f"layer {layer} norm 2"))
-        self.predict(self.norm("final_norm", "final norm"))
+        self.predict()
         return self.found
 
     # --- the stream -----------------------------------------------------------------------------------------------
@@ -100,12 +100,14 @@ class Walk:
             error = np.abs(places).max(0)
         return Stream(parts, error)
 
-    def norm(self, at: str, name: str) -> Normed:
+    def normed(self, at: str, end: int | None = None) -> Normed:
         gain = self.table(f"{at}.gain")
         assert gain is not None
-        made = normed(self.stream, gain, self.table(f"{at}.shift"), self.config.eps, self.rounding)
-        if at != "final_norm":
-            self.found.append(Site(name, "norm", "identity", None, made.off(self.stream)))
+        return normed(self.stream, gain, self.table(f"{at}.shift"), self.config.eps, self.rounding, end)
+
+    def norm(self, at: str, name: str) -> Normed:
+        made = self.normed(at)
+        self.found.append(Site(name, "norm", "identity", None, made.off(self.stream)))
         return made
 
     # --- attention ------------------------------------------------------------------------------------------------
@@ -171,8 +173,7 @@ class Walk:
         return UnitWeights(self.matrix(f"{at}.up.weight"), self.table(f"{at}.up.bias"), None, down, act), constant
 
     def decided(self, part: Deciding, w: UnitWeights, base: Array, stream: Normed) -> tuple[Known, Computed]:
-        picks, outcomes = combinations(part)
-        found = computed(w, stream, picks, self.rounding, self.start)
+        found, outcomes = decided(part, w, stream, self.rounding, self.start)
         codes = self.codes(part.out.name)
         error = np.zeros_like(codes)
         wrong = np.abs(found.rows + base - codes[outcomes]) + found.error
@@ -188,8 +189,11 @@ class Walk:
 
     # --- the end --------------------------------------------------------------------------------------------------
 
-    def predict(self, stream: Normed) -> None:
-        """The gap between the logit of the right token and that of any other."""
+    def predict(self) -> None:
+        """The gap between the logit of the right token and that of any other.
+
+        It is affine in 1 / root, by which the final norm divides all alike, so it is smallest at an end of its range.
+        """
         predicted = self.plan.wiring.predicted
         assert predicted is not None
         name = "next token" if "next token" in self.plan.layout.slots else predicted.name
@@ -197,12 +201,19 @@ class Walk:
         gap, noise = np.inf, 0.0
         for place, value in enumerate(predicted.domain):
             right = self.plan.wiring.tokens.domain.index(value)
-            others = np.delete(table, right, axis=0)
-            found = read(stream, (table[right] - others).T, None, {name}, self.rounding, self.start)
-            sizes = read(stream, (np.abs(table[right]) + np.abs(others)).T, None, {name}, self.rounding, self.start)
-            gap = min(gap, float((found.constant + found.tables[name][place] - found.spread).min()))
-            noise = max(noise, float((found.error + found.errors[name][place] + sizes.own).max()))
+            for end in (0, 1):
+                margins, offs = self.gaps(self.normed("final_norm", end), table, right, name, place)
+                gap, noise = min(gap, float(margins.min())), max(noise, float(offs.max()))
         self.found.append(Site("output", "output", f"next token from {predicted.name}", gap, noise))
+
+    def gaps(self, stream: Normed, table: Array, right: int, name: str, place: int) -> tuple[Array, Array]:
+        """By how much one logit is above each other where the prediction has this value, and how far that is off."""
+        others = np.delete(table, right, axis=0)
+        difference, both = (table[right] - others).T, (np.abs(table[right]) + np.abs(others)).T
+        found = read(stream, difference, None, {name}, self.rounding, self.start)
+        rounded = read(stream, both, None, {name}, self.rounding, self.start)
+        margins = found.constant + found.tables[name][place] - found.spread
+        return margins, found.error + found.errors[name][place] + rounded.own + rounded.owns[name][place]
 
 
 def silent(stream: Normed, w: HeadWeights, rounding: Rounding, start: dict[str, int]) -> Array:
@@ -217,7 +228,7 @@ def head_site(layer: int, head: Attending, s: Scored, known: Known) -> Site:
     selects = f"offset -{head.where.distance}" if isinstance(head.where, Offset) else selection(head)
     if isinstance(head, Average):
         kind, noise = "average", 2 * s.noise + unevenness(s, head.where, head.weight)
-    return Site(f"layer {layer} head {head.name}", kind, selects, margin(s), noise, error)
+    return Site(f"layer {layer} head {head.name}", kind, selects, s.margin, noise, error)
 
 
 def selection(head: Any) -> str:

@@ -62,6 +62,11 @@ class Normed:
         return float((sum(parts, np.abs(self.constant) + self.error)).max())
 
 
+def sizes(stream: Stream, weights: Array) -> float:
+    """The largest sum of |x| times these weights [D] that any vector of the stream can have."""
+    return float(sum((np.abs(part.rows) @ weights).max() for part in stream.parts.values()) + stream.error @ weights)
+
+
 def ranges(stream: Stream) -> tuple[Array, Array]:
     """(smallest, largest) sum and sum of squares of any vector of the stream."""
     sums, squares = np.zeros(2), np.zeros(2)
@@ -74,21 +79,41 @@ def ranges(stream: Stream) -> tuple[Array, Array]:
             crossed = 2 * one.rows[:, shared] @ other.rows[:, shared].T
             squares += [crossed.min(), crossed.max()]
     error = stream.errors()
-    more = 2 * float(stream.largest() @ error)
+    more = 2 * sizes(stream, error)
     return sums + [-error.sum(), error.sum()], squares + [-more, more]
 
 
-def normed(stream: Stream, gain_D: Array, shift_D: Array | None, eps: float, rounding: Rounding) -> Normed:
-    """Behind a layer norm, or without a shift an RMS norm: (x - mean) * rstd * gain + shift, with bounds."""
-    width = len(gain_D)
+@dataclass(frozen=True)
+class Moments:
+    """What a norm divides by and subtracts: (smallest, largest) mean and 1 / root of variance or mean square."""
+
+    mean: Array
+    rstd: Array
+
+
+def measured(stream: Stream, width: int, centred: bool, eps: float) -> Moments:
+    """centred: a layer norm, which subtracts the mean; an RMS norm does not."""
     sums, squares = ranges(stream)
-    mean = sums / width if shift_D is not None else np.zeros(2)
-    least = mean[0] * mean[1] if mean[0] * mean[1] < 0 else min(mean**2)
-    variance = np.array([squares[0] / width - max(mean**2), squares[1] / width - max(0.0, least)])
-    rstd = 1 / np.sqrt(np.maximum(variance[::-1], 0) + eps)
-    middle, center = rstd.mean(), mean.mean()
+    mean = sums / width if centred else np.zeros(2)
+    least = 0.0 if mean[0] * mean[1] < 0 else float((mean**2).min())
+    variance = np.array([squares[0] / width - (mean**2).max(), squares[1] / width - least])
+    return Moments(mean, 1 / np.sqrt(np.maximum(variance[::-1], 0) + eps))
+
+
+def normed(
+    stream: Stream, gain_D: Array, shift_D: Array | None, eps: float, rounding: Rounding, end: int | None = None
+) -> Normed:
+    """Behind a layer norm, or without a shift an RMS norm: (x - mean) * rstd * gain + shift, with bounds.
+
+    end: None for any size of the stream in its range, 0 or 1 for the smallest or largest 1 / root alone.
+    """
+    width = len(gain_D)
+    found = measured(stream, width, shift_D is not None, eps)
+    rstd = found.rstd if end is None else found.rstd[[end, end]]
+    middle, center = rstd.mean(), found.mean.mean()
     blur = np.ptp(rstd) / 2 + middle * (width / 2 + 8) * SINGLE
-    off_center = np.ptp(mean) / 2 + (width + 2) * SINGLE * float(stream.largest().sum()) / width * (shift_D is not None)
+    summing = (width + 2) * SINGLE * sizes(stream, np.ones(width)) / width if shift_D is not None else 0.0
+    off_center = np.ptp(found.mean) / 2 + summing
     size, kept = np.abs(gain_D), 4 * SINGLE + 2 * (rounding.stored if rounding.stored > SINGLE else 0)
     parts = {
         name: Known(
@@ -99,27 +124,36 @@ def normed(stream: Stream, gain_D: Array, shift_D: Array | None, eps: float, rou
         for name, part in stream.parts.items()
     }
     shift = np.zeros(width) if shift_D is None else shift_D
-    moved = np.abs(center * middle * gain_D)
     constant = shift - center * middle * gain_D
     error = size * (stream.error * rstd.max() + abs(center) * blur + off_center * rstd.max())
-    return Normed(parts, constant, error + kept * (moved + np.abs(shift)))
+    return Normed(parts, constant, error + kept * (np.abs(center * middle * gain_D) + np.abs(shift)))
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """Columns read off a normed stream: a table [values, columns] with bounds for each variable that is looked at.
+    """Columns read off a normed stream: a table [values, columns] for each variable that is looked at.
 
-    constant: what all others give together, [columns]; spread: by how much that can vary; error: rounding and all that
-    was off before; own: the part of the error that is not common to columns with the same weights.
+    errors: how far each entry can be off; owns: the part of that which is rounding in this very product, so that it is
+    not the same in two columns with the same weights. constant, error, own: [columns], of all else together; spread: by
+    how much what is not looked at can change it; start: the reading at the begin token.
     """
 
     tables: dict[str, Array]
     errors: dict[str, Array]
+    owns: dict[str, Array]
     constant: Array
     spread: Array
     error: Array
     own: Array
     start: Array
+
+    def rows(self, name: str | None) -> Array:
+        """The reading for each value of one variable, [values, columns]."""
+        return self.constant + (self.tables[name] if name else np.zeros((1, len(self.constant))))
+
+    def off(self, name: str | None) -> Array:
+        """How far `rows` can be off."""
+        return self.error + self.spread + (self.errors[name] if name else np.zeros((1, len(self.constant))))
 
 
 def read(
@@ -132,21 +166,20 @@ def read(
 ) -> Reading:
     """What weights [D, columns] make of the stream. start: the place of each variable's value at the begin position."""
     size = np.abs(weights)
+    blur = (np.count_nonzero(weights, axis=0) + 1) * rounding.summed + rounding.product + rounding.stored
     constant = stream.constant @ weights + (0 if bias is None else bias)
-    error = stream.error @ size
-    largest = np.abs(stream.constant) @ size + (0 if bias is None else np.abs(bias))
-    spread, begin = np.zeros(weights.shape[1]), constant.copy()
-    tables, errors = {}, {}
+    own = blur * (np.abs(stream.constant) @ size + (0 if bias is None else np.abs(bias)))
+    error, begin, spread = stream.error @ size + own, constant.copy(), np.zeros(weights.shape[1])
+    tables, errors, owns = {}, {}, {}
     for name, part in stream.parts.items():
-        table, off = part.rows @ weights, part.error @ size
+        table, rounded = part.rows @ weights, blur * (np.abs(part.rows) @ size)
+        off = part.error @ size + rounded
         begin = begin + table[start[name]] if name in start else begin
-        largest = largest + (np.abs(part.rows) @ size).max(0)
         if name in looked_at:
-            tables[name], errors[name] = table, off
+            tables[name], errors[name], owns[name] = table, off, rounded
             continue
-        rows, offs = table[list(part.text)], off[list(part.text)]
+        rows, text = table[list(part.text)], list(part.text)
         constant = constant + (rows.max(0) + rows.min(0)) / 2
-        spread, error = spread + np.ptp(rows, axis=0) / 2, error + offs.max(0)
-    terms = np.count_nonzero(weights, axis=0) + 1
-    own = largest * (terms * rounding.summed + rounding.product + rounding.stored)
-    return Reading(tables, errors, constant, spread, error + own, own, begin)
+        spread = spread + np.ptp(rows, axis=0) / 2
+        error, own = error + off[text].max(0), own + rounded[text].max(0)
+    return Reading(tables, errors, owns, constant, spread, error, own, begin)

@@ -54,7 +54,7 @@ class Computed:
 
 @dataclass(frozen=True, eq=False)
 class Combined:
-    """An affine reading for every combination: values [C, U], error [C, U] and its part not common to twins [U]."""
+    """An affine reading for every combination, [C, U] each: values, error, and its part not common to twins."""
 
     values: Array
     error: Array
@@ -63,13 +63,52 @@ class Combined:
 
 def combined(reading: Reading, picks: dict[str, Array]) -> Combined:
     """A reading for combinations: picks gives for each variable the place of its value in each, [C]."""
-    count = len(next(iter(picks.values()), np.zeros(1)))
-    values = np.broadcast_to(reading.constant, (count, len(reading.constant)))
-    error = np.broadcast_to(reading.error + reading.spread, values.shape)
+    shape = (len(next(iter(picks.values()), np.zeros(1))), len(reading.constant))
+    values, own = (np.broadcast_to(each, shape) for each in (reading.constant, reading.own))
+    error = np.broadcast_to(reading.error + reading.spread, shape)
     for name, places in picks.items():
         values = values + reading.tables[name][places]
         error = error + reading.errors[name][places]
-    return Combined(values, error, reading.own)
+        own = own + reading.owns[name][places]
+    return Combined(values, error, own)
+
+
+def by_number(reading: Reading, part: Steps) -> Combined:
+    """A reading for every number that a form can be, not for every combination that makes it.
+
+    Every value adds the same multiple of its number, up to what is found here and counted as error.
+    """
+    base, error, own = reading.constant, reading.error + reading.spread, reading.own
+    least = part.form.constant
+    slopes = [slope(reading.tables[read.name], numbers) for read, numbers in part.form.terms.items()]
+    factor = max(slopes, key=lambda each: float(np.abs(each).max(initial=0)))
+    for read, numbers in part.form.terms.items():
+        table, first = reading.tables[read.name], numbers[0]
+        away = np.array([[float(number - first)] for number in numbers])
+        base, least = base + table[0], least + first
+        error = error + reading.errors[read.name].max(0) + np.abs(table - table[0] - away * factor).max(0)
+        own = own + reading.owns[read.name].max(0)
+    images = np.array([[float(number - least)] for number, _ in part.images])
+    values = base + images * factor
+    return Combined(values, np.broadcast_to(error, values.shape), np.broadcast_to(own, values.shape))
+
+
+def slope(table: Array, numbers: Any) -> Array:
+    """By how much a reading grows per unit of the number, [U]."""
+    low, high = (pick(range(len(numbers)), key=lambda place: numbers[place]) for pick in (min, max))
+    return (table[high] - table[low]) / float(numbers[high] - numbers[low] or 1)
+
+
+def decided(
+    part: Deciding, w: UnitWeights, stream: Normed, rounding: Rounding, start: dict[str, int]
+) -> tuple[Computed, Array]:
+    """What the units of a part write in every case, and the place of the value that they should write, [C]."""
+    if isinstance(part, Steps) and len(part.form.terms) > 1:
+        names = [read.name for read in part.form.terms]
+        pre = by_number(read(stream, w.gate, w.bias, names, rounding, start), part)
+        return finished(w, pre, stream, {}, rounding, start), np.array([place for _, place in part.images])
+    picks, found = combinations(part)
+    return computed(w, stream, picks, rounding, start), found
 
 
 def combinations(part: Deciding) -> tuple[dict[str, Array], Array]:
@@ -99,46 +138,53 @@ def outcomes(part: Deciding, every: Array) -> Array:
 def computed(w: UnitWeights, stream: Normed, picks: dict[str, Array], rounding: Rounding, start: dict[str, int]) -> Computed:
     """What the units write, for every combination."""
     pre = combined(read(stream, w.gate, w.bias, picks, rounding, start), picks)
-    values, error, own, margin, noise = activated(w, pre, rounding)
+    return finished(w, pre, stream, picks, rounding, start)
+
+
+def finished(
+    w: UnitWeights, pre: Combined, stream: Normed, picks: dict[str, Array], rounding: Rounding, start: dict[str, int]
+) -> Computed:
+    """From what the units read to what they write."""
+    made, margin, noise = activated(w, pre, rounding)
     if w.times is not None:
         times = combined(read(stream, w.times, None, picks, rounding, start), picks)
-        error = error * np.abs(times.values) + np.abs(values) * times.error + error * times.error
-        values = values * times.values
-        own = own * np.abs(times.values).max(0) + rounding.stored * np.abs(values).max(0)
-    return summed(w, values, error, own, (margin, noise), rounding)
+        size, factor = np.abs(made.values), np.abs(times.values)
+        error = made.error * (factor + times.error) + size * (times.error + rounding.stored)
+        own = made.own * factor + rounding.stored * size
+        made = Combined(made.values * times.values, error, own)
+    rows, error = summed(w, made, rounding)
+    return Computed(rows, error, margin, noise)
 
 
-def activated(w: UnitWeights, pre: Combined, rounding: Rounding) -> tuple[Array, Array, Array, float, float]:
-    """Activations with bounds. Where a unit is safely on or off, it is exact: what it gives is its input, or 0."""
+def activated(w: UnitWeights, pre: Combined, rounding: Rounding) -> tuple[Combined, float, float]:
+    """Activations with bounds, by how much they are safely on or off at least, and how far what they read is off.
+
+    A unit that is safely on or off is exact: it gives what it reads, or 0. For others the `own` error is all of it.
+    """
     act = w.activation
     reach = np.where(pre.values > 0, pre.values - act.above, -act.below - pre.values)
-    sure = reach > pre.error
-    values = np.where(sure, np.maximum(pre.values, 0), FUNCTIONS[act.name](pre.values))
-    error = np.where(sure, np.where(pre.values > 0, pre.error, 0), STEEPNESS * pre.error + 4 * rounding.stored * np.abs(values))
-    own = np.where(sure.all(0), pre.own + rounding.stored * np.abs(values).max(0), inf)
+    sure, on = reach > pre.error, pre.values > 0
+    values = np.where(sure, np.where(on, pre.values, 0), FUNCTIONS[act.name](pre.values))
+    blurred = STEEPNESS * pre.error + 4 * rounding.stored * np.abs(values)
+    error = np.where(sure, np.where(on, pre.error, 0), blurred)
+    own = np.where(sure, np.where(on, pre.own + rounding.stored * np.abs(values), 0), blurred)
     used = w.down.any(1)
-    margin = float(reach[:, used].min(initial=inf))
-    return values, error, own, margin, float(pre.error[:, used].max(initial=0))
+    return Combined(values, error, own), float(reach[:, used].min(initial=inf)), float(pre.error[:, used].max(initial=0))
 
 
-def summed(w: UnitWeights, values: Array, error: Array, own: Array, sure: tuple[float, float], rounding: Rounding) -> Computed:
-    """The units' sum. Of two that differ only in their bias and sign, both on, only what is not common to them is off."""
-    rows = values @ w.down
+def summed(w: UnitWeights, made: Combined, rounding: Rounding) -> tuple[Array, Array]:
+    """The units' sum with its bound, [C, D] each.
+
+    Of two units that differ only in bias and sign, both on, only what is not common to them is left.
+    """
     size = np.abs(w.down)
-    twins = pairs(w)
-    kept = np.ones(len(w.down), bool)
-    off = np.zeros_like(rows)
-    for first, second in twins:
-        both = (values[:, first] > 0) & (values[:, second] > 0)
-        neither = (values[:, first] == 0) & (values[:, second] == 0)
-        certain = np.isfinite(own[first]) and np.isfinite(own[second]) and bool((both | neither).all())
-        if certain:
-            kept[[first, second]] = False
-            off += np.where(both, own[first] + own[second], 0)[:, None] * size[first]
-    off += error[:, kept] @ size[kept]
-    terms = np.count_nonzero(w.down, axis=0)
-    off += np.abs(values) @ size * (terms * rounding.summed + rounding.product)
-    return Computed(rows, off, *sure)
+    off = made.error.copy()
+    for first, second in pairs(w):
+        both = (made.values[:, first] != 0) & (made.values[:, second] != 0)
+        for unit in (first, second):
+            off[:, unit] = np.where(both, made.own[:, unit], off[:, unit])
+    terms = np.count_nonzero(w.down, axis=0) * rounding.summed + rounding.product
+    return made.values @ w.down, off @ size + np.abs(made.values) @ size * terms
 
 
 def pairs(w: UnitWeights) -> list[tuple[int, int]]:
