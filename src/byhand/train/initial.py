@@ -1,7 +1,8 @@
 """The weights that a new model begins to learn from.
 
-Sources: Radford et al. 2018, section 4.1 (0.02) and 2019, section 2.3 (what is added to the stream begins smaller);
-Devlin et al. 2019, appendix; Glorot and Bengio 2010, equation 12, for the transformer of 2017, whose table is
+Sources: Nguyen and Salazar 2019, "Transformers without Tears", section 2.2 (the standard deviation √(2/5D), which is the
+0.02 of GPT and BERT where they are 1000 wide, and more where a model is narrow); Radford et al. 2019, section 2.3 (what
+is added to the stream begins smaller); Glorot and Bengio 2010, equation 12, for the transformer of 2017, whose table is
 multiplied by √width where it is read (Vaswani et al. 2017, section 3.4).
 """
 
@@ -18,14 +19,13 @@ from byhand.shapes import Shape
 from byhand.weights import Weights
 
 Array = np.ndarray[Any, Any]
-SPREAD = 0.02
 ADDED = (".attn.out.weight", ".cross.out.weight", ".mlp.down.weight")
 
 
 def weights(model: Model, seed: int) -> Weights:
     """Random matrices and tables, each from the seed and its own address; gains of 1; biases and shifts of 0."""
     shapes, glorot = model.program.shapes(), model.family.__name__.endswith("original")
-    layers = model.config.layers
+    layers, width = model.config.layers, model.config.width
 
     def one(address: str, axes: str) -> Array:
         shape = shapes[address]
@@ -34,7 +34,8 @@ def weights(model: Model, seed: int) -> Weights:
         if glorot:
             spread = shape[1] ** -0.5 if axes == "VD" else sqrt(2 / sum(sides(axes, shape)))
         else:
-            spread = SPREAD / sqrt(2 * layers) if address.endswith(ADDED) else SPREAD
+            spread = sqrt(2 / (5 * width))
+            spread /= sqrt(2 * layers) if address.endswith(ADDED) else 1
         rng = np.random.default_rng([seed, crc32(address.encode())])
         return rng.standard_normal(shape, np.float32) * np.float32(spread)
 

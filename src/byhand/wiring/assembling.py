@@ -10,15 +10,14 @@ import numpy as np
 from byhand.families import gpt2, llama
 from byhand.loading import make
 from byhand.model import Model
-from byhand.wiring.codes import linear
 from byhand.wiring.deciding import Unit, ratio, read_numbers
 from byhand.wiring.heads import Design, power, unit_row
-from byhand.wiring.layout import LOUD, Layout, Slot
+from byhand.wiring.layout import LOUD, Slot
+from byhand.wiring.letters import tokenizer
 from byhand.wiring.matching import Affine
 from byhand.wiring.moments import moments
 from byhand.wiring.planning import Plan, widened
 from byhand.wiring.refusals import refuse
-from byhand.wiring.letters import tokenizer
 from byhand.wiring.variables import Number
 
 Array = np.ndarray[Any, Any]
@@ -31,11 +30,13 @@ def assemble(made: Plan, head_width: int | None) -> tuple[Plan, Model]:
     heads = max([1, *map(len, made.heads)])
     needed = max([1, *(design.width for some in made.heads for design in some)])
     if made.rotary is not None:
-        width, head_width = made.layout.used(), made.rotary.head_width
+        width, head_width = ceil(made.layout.used() / heads) * heads, made.rotary.head_width
     else:
         if head_width is not None and head_width < needed:
             wide = max((design for some in made.heads for design in some), key=lambda design: design.width)
-            refuse(f"head {wide.name!r}", f"it needs {needed} features for its table and values, and may have {head_width}")
+            refuse(
+                f"head {wide.name!r}", f"it needs {needed} features for its table and values, and may have {head_width}"
+            )
         heads, head_width = split(made.layout.used(), heads, needed, head_width)
         width = heads * head_width
     made = widened(made, width)
@@ -205,6 +206,3 @@ def ending(made: Plan, eps: float) -> dict[str, Array]:
     for value, code in zip(predicted.domain, slot.codes, strict=True):
         table_VD[made.wiring.tokens.domain.index(value), slot.dims] = code
     return {"unembed.weight": table_VD, **norm(made, "final_norm", when, eps, power(SURE / gap))}
-
-
-__all__ = ["Layout", "assemble", "linear"]

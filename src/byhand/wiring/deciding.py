@@ -16,8 +16,7 @@ import numpy as np
 from byhand.wiring import codes
 from byhand.wiring.heads import power, unit_row
 from byhand.wiring.layout import Layout
-from byhand.wiring.matching import Affine
-from byhand.wiring.parts import Deciding, Table
+from byhand.wiring.parts import Deciding, Steps, Table
 from byhand.wiring.refusals import refuse
 from byhand.wiring.variables import Number, Read, Variable
 
@@ -68,8 +67,11 @@ def step(column: Array, constant: float, margin: float, writes: Array, act: Acti
     width = 2.0 ** floor(log2(margin) + 1e-9)
     slope = power(2 * max(act.above, act.below) / (margin - width / 2))
     if slope > STEEPEST:
-        refuse(site, f"its closest values are {2 * margin:.1g} apart, for which a slope of {slope:.0g} would be needed; "
-               "use coarser numbers, or a shorter context")
+        refuse(
+            site,
+            f"its closest values are {2 * margin:.1g} apart, for which a slope of {slope:.0g} would be needed; "
+            "use coarser numbers, or a shorter context",
+        )
     share = writes / (slope * width)
     return [
         Unit(slope * column, slope * (constant + width / 2), share),
@@ -80,8 +82,9 @@ def step(column: Array, constant: float, margin: float, writes: Array, act: Acti
 def decided(part: Deciding, layout: Layout, act: Activation, site: str) -> Decided:
     """The units of a table or of steps. Raises WiringError for codes that cannot be read."""
     base = part.default if isinstance(part, Table) else part.images[0][1]
-    made = table_units if isinstance(part, Table) else step_units
-    return Decided(part.name, made(part, layout, act, site), layout.row(part.out.name, base))
+    table = isinstance(part, Table)
+    units = table_units(part, layout, act, site) if table else step_units(part, layout, act, site)
+    return Decided(part.name, units, layout.row(part.out.name, base))
 
 
 def table_units(part: Table, layout: Layout, act: Activation, site: str) -> list[Unit]:
@@ -116,9 +119,11 @@ def indicator(variable: Variable, allowed: frozenset[int], layout: Layout, site:
     refuse(site, f"the code of {variable.name} cannot tell these values from the others; write it one-hot")
 
 
-def step_units(part: Any, layout: Layout, act: Activation, site: str) -> list[Unit]:
+def step_units(part: Steps, layout: Layout, act: Activation, site: str) -> list[Unit]:
     """A step wherever the wanted value changes, halfway between the two numbers."""
-    column = sum((read_numbers(read, each, layout, site) for read, each in part.form.terms.items()), np.zeros(layout.width))
+    column = sum(
+        (read_numbers(read, each, layout, site) for read, each in part.form.terms.items()), np.zeros(layout.width)
+    )
     units = []
     for (low, before), (high, after) in zip(part.images, part.images[1:], strict=False):
         if before != after:

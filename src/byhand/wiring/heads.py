@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 NEED = 120.0  # the gap of two scores: exp(-104) is 0 in float32; the rest is for rounding
 LEAK = 32.0  # for averages: exp(-32) of all other keys together is below what is read off
 STRONGEST = 2.0**24  # beyond, float32 scores are further apart than the steps that they are made of
-QUIET = 20  # by how much a gap must exceed what rounding can do to it, when codes are chosen
+QUIET = 60  # by how much a gap must exceed what rounding can do to it, when codes are chosen
 UNIT = 2.0**-24  # the rounding of float32, relative
 
 

@@ -7,8 +7,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from byhand.errors import InputError
-from byhand.wiring.parts import FIRST, Attending, Average, Deciding, Offset, Scores, Table
-from byhand.wiring.variables import Value
+from byhand.wiring.parts import FIRST, Attending, Average, Deciding, Level, Offset, Table
+from byhand.wiring.refusals import refuse
+from byhand.wiring.variables import Value, Variable
 
 if TYPE_CHECKING:
     from byhand.wiring.wiring import Wiring
@@ -26,10 +27,9 @@ def interpret(wiring: Wiring, text: Sequence[str]) -> Values:
             f"the text has {len(text)} letters, and at most {wiring.context - 1} fit after the begin token"
         )
     values: Values = {"tokens": [wiring.begin, *text]}
-    positions = range(len(text) + 1)
     for layer in wiring.layers:
-        values |= {head.out.name: [attend(head, values, at) for at in positions] for head in layer.heads}
-        values |= {part.out.name: [decide(part, values, at) for at in positions] for part in layer.deciding}
+        values |= {head.out.name: attend(head, values) for head in layer.heads}
+        values |= {part.out.name: [decide(part, values, at) for at in range(len(text) + 1)] for part in layer.deciding}
     return values
 
 
@@ -39,52 +39,56 @@ def predictions(wiring: Wiring, text: Sequence[str]) -> list[Any]:
 
 
 def predicted_name(wiring: Wiring) -> str:
-    from byhand.wiring.refusals import refuse
-
     if wiring.predicted is None:
         refuse(wiring.name, "it predicts nothing; say wiring.predict(variable)")
     return wiring.predicted.name
 
 
-def attend(head: Attending, values: Values, at: int) -> Value:
-    """What a head brings to a position. The begin position is no match of anything."""
-    if isinstance(head, Average):
-        found = matches(head.where, values, at)
-        listed = [Fraction(0)] if head.read is None else head.numbers
-        domain = (None,) if head.read is None else head.read.domain
-        read = [listed[domain.index(values[head.read.name][each]) if head.read else 0] for each in found]
-        return (sum(read) + head.begin * head.weight) / (len(found) + head.weight)
+def attend(head: Attending, values: Values) -> list[Any]:
+    """What a head brings to every position. The begin position is no match of anything."""
+    positions = range(len(values["tokens"]))
     if isinstance(head.where, Offset):
-        found = [at - head.where.distance] if at > head.where.distance else []
+        back = head.where.distance
+        found = [[at - back] if at > back else [] for at in positions]
     else:
-        found = matches(head.where, values, at)
-    if found:
-        return values[head.read.name][found[0] if head.pick == FIRST else found[-1]]
-    return values[head.read.name][at] if head.default is None else head.default
+        asks, says = places(head.where.query, values), places(head.where.key, values)
+        found = [matches(head.where.levels[asks[at]], says, at) for at in positions]
+    if isinstance(head, Average):
+        return [mean(head, values, each) for each in found]
+    read = values[head.read.name]
+    pick = 0 if head.pick == FIRST else -1
+    nothing = read if head.default is None else [head.default] * len(read)
+    return [read[each[pick]] if each else nothing[at] for at, each in enumerate(found)]
 
 
-def matches(where: Scores, values: Values, at: int) -> list[int]:
+def mean(head: Average, values: Values, found: Sequence[int]) -> Fraction:
+    """The mean of the numbers at these positions and of the begin token's."""
+    numbers = dict(zip(head.read.domain, head.numbers, strict=True)) if head.read else {}
+    total = sum(numbers[values[head.read.name][each]] for each in found) if head.read else 0
+    return (total + head.begin * head.weight) / (len(found) + head.weight)
+
+
+def matches(row: Sequence[Level], says: Sequence[int], at: int) -> list[int]:
     """The positions of the text, up to this one, that are wanted most."""
-    row = where.levels[place(where.query, values, at)]
-    levels = [(row[place(where.key, values, each)], each) for each in range(1, at + 1)]
-    best = max((level for level, _ in levels if level is not None), default=None)
-    return [each for level, each in levels if level is not None and level == best]
+    levels = [row[says[each]] for each in range(1, at + 1)]
+    best = max((level for level in levels if level is not None), default=None)
+    return [] if best is None else [each for each, level in enumerate(levels, 1) if level == best]
 
 
-def place(variable: Any, values: Values, at: int) -> int:
-    return 0 if variable is None else variable.domain.index(values[variable.name][at])
+def places(variable: Variable | None, values: Values) -> list[int]:
+    """The place of a variable's value at every position; 0 for no variable."""
+    if variable is None:
+        return [0] * len(values["tokens"])
+    return [variable.places[value] for value in values[variable.name]]
 
 
 def decide(part: Deciding, values: Values, at: int) -> Value:
     """What a feed-forward writes at a position."""
     if isinstance(part, Table):
-        places = [place(each, values, at) for each in part.inputs]
-        fits = (
-            rule.then for rule in part.rules if all(p in allowed for p, allowed in zip(places, rule.when, strict=True))
-        )
+        here = [each.places[values[each.name][at]] for each in part.inputs]
+        fits = (rule.then for rule in part.rules if all(p in some for p, some in zip(here, rule.when, strict=True)))
         return part.out.domain[next(fits, part.default)]
     number = part.form.constant
     for read, numbers in part.form.terms.items():
-        options = getattr(read, "domain", None) or read.values
-        number += numbers[options.index(values[read.name][at])]
-    return part.out.domain[dict(part.images)[number]]
+        number += numbers[read.places[values[read.name][at]]]
+    return part.out.domain[part.places[number]]

@@ -66,10 +66,10 @@ class Layout:
         return made
 
 
-def lay_out(wiring: Wiring, circles: Circles | None, scratch: Array, tied: bool) -> dict[str, Slot]:
+def lay_out(wiring: Wiring, circles: Circles, scratch: Array, tied: bool) -> dict[str, Slot]:
     """A slot for each variable, in the order in which they are written.
 
-    circles: the position table, None where there is none; scratch: how a number 1 is written for one layer.
+    circles: the position table; scratch: how a number 1 is written for one layer.
     """
     last = 2 * len(wiring.layers)
     slots: dict[str, Slot] = {}
@@ -81,7 +81,7 @@ def lay_out(wiring: Wiring, circles: Circles | None, scratch: Array, tied: bool)
         here += made.shape[1]
 
     put("tokens", codes.matrix(wiring.tokens), wiring.tokens.domain, 0)
-    if circles is not None and circles.dims:
+    if circles.dims:
         put(POSITION, circles.codes(), range(wiring.context), 0)
     for read in list(wiring.variables.values())[1:]:
         if isinstance(read, Number):

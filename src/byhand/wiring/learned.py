@@ -6,7 +6,19 @@ from math import log
 
 import numpy as np
 
-from byhand.wiring.heads import LEAK, NEED, QUIET, STRONGEST, UNIT, Design, Start, asked_latest, power, strengths, value_of
+from byhand.wiring.heads import (
+    LEAK,
+    NEED,
+    QUIET,
+    STRONGEST,
+    UNIT,
+    Design,
+    Start,
+    asked_latest,
+    power,
+    strengths,
+    value_of,
+)
 from byhand.wiring.layout import POSITION, Layout
 from byhand.wiring.matching import Affine, beside, constant, content
 from byhand.wiring.parts import FIRST, Attending, Average, Offset, Scores
@@ -32,11 +44,14 @@ def circles_for(wiring: Wiring, given: tuple[float, ...] | None = None) -> Circl
             return circles
     loss, where = circles.loss()
     why = f"distances {where} apart look alike (they differ by {loss:.1g})"
-    refuse("positions", f"circles of periods {', '.join(f'{p:g}' for p in circles.periods)} do not do for a context of "
-           f"{wiring.context}: {why}; give periods= up to the context, or a shorter context")
+    refuse(
+        "positions",
+        f"circles of periods {', '.join(f'{p:g}' for p in circles.periods)} do not do for a context of "
+        f"{wiring.context}: {why}; give periods= up to the context, or a shorter context",
+    )
 
 
-def design(head: Attending, layout: Layout, circles: Circles, start: Start, site: str) -> Design:
+def design(circles: Circles, head: Attending, layout: Layout, start: Start, site: str) -> Design:
     """The matrices of one head, scores still without the division by the root of the head's width."""
     if isinstance(head.where, Offset):
         query, key = by_distance(head.where.distance, layout, circles, start, site)
@@ -75,7 +90,9 @@ def on_circle(layout: Layout, place: int, weights: np.ndarray) -> Affine:
     return Affine(made, np.zeros(weights.shape[1]))
 
 
-def with_begin(query: Affine, key: Affine, asks: float, says: float, layout: Layout, start: Start) -> tuple[Affine, Affine]:
+def with_begin(
+    query: Affine, key: Affine, asks: float, says: float, layout: Layout, start: Start
+) -> tuple[Affine, Affine]:
     """One more feature, by which the begin token scores asks * says and no other does."""
     if says == 0:
         return query, key

@@ -16,8 +16,6 @@ def tokenizer(wiring: Wiring) -> Tokenizer:
     ends = Ends(begin=(0,))
     names = {place: letter for letter, place in letters.items()}
     model = {"type": "BPE", "vocab": letters, "merges": []}
-    document = described(
-        model, {wiring.begin: 0}, decoder={"type": "Fuse"}, post_processor=template(ends, names)
-    )
+    document = described(model, {wiring.begin: 0}, decoder={"type": "Fuse"}, post_processor=template(ends, names))
     files = {"tokenizer.json": json.dumps(document).encode(), **settings(ends, names)}
     return Document(document, ends, files, wiring.name)

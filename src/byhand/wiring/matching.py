@@ -70,7 +70,10 @@ def content(where: Scores, layout: Layout, mean: bool, site: str) -> Content:
     count = int(ranks.max(initial=1)) if not mean else 1
     sides = (codes_of(where.query, layout), codes_of(where.key, layout))
     for left, right in factors(ranks):
-        features = [feature(variable, layout, side) for variable, side in zip((where.query, where.key), (left, right), strict=True)]
+        features = [
+            feature(variable, layout, side)
+            for variable, side in zip((where.query, where.key), (left, right), strict=True)
+        ]
         if features[0] is not None and features[1] is not None:
             return Content(features[0], features[1], ranks, 0.0, count)
     return by_signs(where, layout, sides, ranks, mean, site)
@@ -111,9 +114,7 @@ def feature(variable: Variable | None, layout: Layout, wanted: Array) -> Affine 
     return None if weights is None else Affine(layout.column(variable.name, weights), np.zeros(wanted.shape[1]))
 
 
-def by_signs(
-    where: Scores, layout: Layout, sides: tuple[Array, Array], ranks: Array, mean: bool, site: str
-) -> Content:
+def by_signs(where: Scores, layout: Layout, sides: tuple[Array, Array], ranks: Array, mean: bool, site: str) -> Content:
     """Equality of values in codes other than one-hot: the products of the codes themselves. Raises WiringError."""
     query, key = where.query, where.key
     wanted = ranks >= (0 if mean else 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from byhand.wiring.refusals import refuse
@@ -133,6 +134,11 @@ class Steps:
     form: Form
     images: tuple[tuple[Fraction, int], ...]
     out: Variable
+
+    @cached_property
+    def places(self) -> dict[Fraction, int]:
+        """The place of the output's value for each number."""
+        return dict(self.images)
 
 
 Attending = Head | Average

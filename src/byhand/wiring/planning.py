@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -12,19 +13,19 @@ from byhand.families import FAMILIES
 from byhand.wiring import learned, turning
 from byhand.wiring.codes import matrix
 from byhand.wiring.deciding import ACTIVATIONS, Activation, Decided, decided
-from byhand.wiring.heads import Design, Start
+from byhand.wiring.heads import STRONGEST, Design, Start
 from byhand.wiring.interpreter import interpret, predicted_name
 from byhand.wiring.layout import NEXT, POSITION, Layout, lay_out, shares
 from byhand.wiring.parts import Deciding, Rule, Table
 from byhand.wiring.positions import Circles, Rotary
 from byhand.wiring.refusals import refuse
-from byhand.wiring.variables import FEED_FORWARD, Number, Variable
+from byhand.wiring.variables import FEED_FORWARD, Variable
 from byhand.wiring.wiring import Wiring
 
 Array = np.ndarray[Any, Any]
 # How a number 1 is written for the feed-forward of its layer. Layer norm subtracts the mean, so there it is written
 # twice with both signs; and small, since numbers change the size of the stream, by which a norm divides.
-SCRATCH = {"gpt2": np.array([[1.0, -1.0]]) / 2**4, "llama": np.array([[1.0]]) / 2**8}
+SCRATCH = {"gpt2": np.array([[1.0, -1.0]]) / 2**6, "llama": np.array([[1.0]]) / 2**8}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,8 @@ class Choices:
     """What may be chosen about the model; None is found.
 
     tied: whether logits come from the token table; activation: of GPT-2, gelu_tanh or gelu_erf; head_width: features
-    of a head; periods: of GPT-2's position circles; theta: of Llama's rotary pairs.
+    of a head; periods: of GPT-2's position circles; theta: of Llama's rotary pairs; strongest: how large the scores
+    of a Llama's head may become, before heads are made wider instead.
     """
 
     tied: bool | None = None
@@ -40,11 +42,15 @@ class Choices:
     head_width: int | None = None
     periods: tuple[float, ...] | None = None
     theta: float | None = None
+    strongest: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A wiring for one family, before it becomes weights. heads, parts: by layer; all columns are `layout.width` long."""
+    """A wiring for one family, before it becomes weights.
+
+    heads, parts, declared: by layer; all columns are as long as the layout is wide.
+    """
 
     wiring: Wiring
     family: ModuleType
@@ -72,18 +78,22 @@ def plan(wiring: Wiring, family: str, choices: Choices) -> Plan:
             matrix(read)
     tied = family == "gpt2" if choices.tied is None else choices.tied
     act = ACTIVATIONS["silu" if family == "llama" else choices.activation]
-    circles = learned.circles_for(wiring, choices.periods) if family == "gpt2" else None
+    circles = learned.circles_for(wiring, choices.periods) if family == "gpt2" else Circles(wiring.context)
     slots = lay_out(wiring, circles, SCRATCH[family], tied)
     layout = Layout(slots, max(slot.dims.stop for slot in slots.values()))
     start = start_places(wiring)
     rotary = None
     if family == "llama":
         rotary = turning.rotary_for(
-            wiring, lambda each: rotary_heads(wiring, layout, start, each), choices.head_width, choices.theta
+            wiring,
+            lambda each: rotary_heads(wiring, layout, start, each),
+            choices.head_width,
+            choices.theta,
+            choices.strongest or STRONGEST,
         )
         heads = rotary_heads(wiring, layout, start, rotary)
     else:
-        heads = designs(wiring, layout, start, lambda *each: learned.design(*each[:2], circles, *each[2:]))
+        heads = designs(wiring, layout, start, partial(learned.design, circles))
     declared = [list(layer.deciding) for layer in wiring.layers]
     if NEXT in slots:
         declared[-1].append(copied_next(wiring))
@@ -94,7 +104,7 @@ def plan(wiring: Wiring, family: str, choices: Choices) -> Plan:
 
 
 def rotary_heads(wiring: Wiring, layout: Layout, start: dict[str, int], rotary: Rotary) -> list[list[Design]]:
-    return designs(wiring, layout, start, lambda *each: turning.design(*each[:2], rotary, *each[2:]))
+    return designs(wiring, layout, start, partial(turning.design, rotary))
 
 
 def designs(wiring: Wiring, layout: Layout, start: dict[str, int], design: Any) -> list[list[Design]]:
@@ -111,8 +121,7 @@ def start_places(wiring: Wiring) -> dict[str, int]:
     values = interpret(wiring, "")
     found = {POSITION: 0}
     for read in wiring.variables.values():
-        options = read.values if isinstance(read, Number) else read.domain
-        found[read.name] = options.index(values[read.name][0])
+        found[read.name] = read.options.index(values[read.name][0])
     if wiring.predicted is not None:
         found[NEXT] = found[wiring.predicted.name]
     return found

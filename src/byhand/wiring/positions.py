@@ -67,11 +67,12 @@ def periods(context: int, circles: int) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Rotary:
-    """The rotary pairs of a Llama: pair f turns by turns[f] a position."""
+    """The rotary pairs of a Llama: pair f turns by turns[f] a position. strongest: how large scores may become."""
 
     theta: float
     head_width: int
     context: int
+    strongest: float = 2.0**24
 
     @property
     def turns(self) -> Array:

@@ -7,16 +7,17 @@ needs; one in between grows steadily and says which of two matches is later.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import log
 from typing import Any
 
 import numpy as np
 
-from byhand.wiring.heads import LEAK, NEED, QUIET, STRONGEST, UNIT, Design, Start, power, strengths, value_of
+from byhand.wiring.heads import LEAK, NEED, QUIET, UNIT, Design, Start, power, strengths, value_of
 from byhand.wiring.layout import Layout
 from byhand.wiring.learned import with_begin
-from byhand.wiring.matching import Affine, Content, beside, constant, content
+from byhand.wiring.matching import Affine, beside, constant, content
 from byhand.wiring.parts import FIRST, Attending, Average, Offset, Scores
 from byhand.wiring.positions import Rotary
 from byhand.wiring.refusals import WiringError, refuse
@@ -25,7 +26,7 @@ from byhand.wiring.wiring import Wiring
 Array = np.ndarray[Any, Any]
 THETAS = (1e4, 1e6, 1e8, 1e12, 1e18)
 HEAD_WIDTHS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
-STRAY = 2.0**-7  # how much of an average's score may be lost by turning
+STRAY = 2.0**-12  # how much of an average's score may be lost by turning
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Planes:
     key: list[Affine]
 
 
-def design(head: Attending, layout: Layout, rotary: Rotary, start: Start, site: str) -> Design:
+def design(rotary: Rotary, head: Attending, layout: Layout, start: Start, site: str) -> Design:
     """The matrices of one head in the order of transformers' files. Raises WiringError where these pairs do not do."""
     value, output = value_of(head, layout, start, site)
     if value.count > rotary.head_width:
@@ -72,7 +73,7 @@ def by_distance(distance: int, layout: Layout, rotary: Rotary, start: Start, sit
                f"{distance} from {distance + away[int(lost.argmin())]} in a context of {rotary.context}; "
                "widen the heads or shorten the context")  # fmt: skip
     strength = power(NEED / (loss / 2 - turned))
-    if strength > STRONGEST:
+    if strength > rotary.strongest:
         refuse(site, f"its scores would have to reach {strength:.0g}; shorten the context")
     query, key = empty(layout, rotary), empty(layout, rotary)
     text = constant(layout.width, 1.0, 0.0).at(start.stream, start.dim, np.zeros(2))
@@ -97,19 +98,27 @@ def by_content(
     features = with_begin(found.query, key, 1.0, found.begin + extra, layout, start)
     count = (features[0].count + 1) // 2
     if count + (not mean) > rotary.head_width // 2:
-        refuse(site, f"its table needs {2 * (count + (not mean))} features, and a head of width {rotary.head_width} has fewer")
+        refuse(
+            site,
+            f"its table needs {2 * (count + (not mean))} features, and a head of width {rotary.head_width} has fewer",
+        )
     lost, drift = turned_away(features, where, layout, rotary, start)
     query, keys = empty(layout, rotary), empty(layout, rotary)
     if isinstance(head, Average):
         strong = LEAK
         if lost * strong > STRAY:
-            refuse(site, f"equal keys far apart would not count alike: rotary pairs of theta {rotary.theta:g} turn too fast")
+            refuse(
+                site,
+                f"equal keys far apart would not count alike: rotary pairs of theta {rotary.theta:g} turn too fast",
+            )
     else:
         if lost > 1 / 8:
             refuse(site, f"rotary pairs of theta {rotary.theta:g} and head width {rotary.head_width} turn too fast")
         pair, step, reach = steady(rotary, count, site)
         strong, position = strengths(found.levels, step * (1 - 2 * lost), reach, drift, site)
         strong = power(strong / (1 - 2 * lost))
+        if max(strong, position) > rotary.strongest:
+            refuse(site, f"its scores would have to reach {max(strong, position):.0g}; shorten the context")
         sign = -1 if head.pick == FIRST else 1
         angle = np.pi / 2 - rotary.turns[pair] * (rotary.context - 1) / 2
         query[pair] = constant(layout.width, sign * position * np.cos(angle), sign * position * np.sin(angle))
@@ -131,7 +140,9 @@ def turned_away(
     features: tuple[Affine, Affine], where: Scores, layout: Layout, rotary: Rotary, start: Start
 ) -> tuple[float, float]:
     """By how much turning changes a content score at most: from what it is at distance 0, and from step to step."""
-    asks, says = (values(each, variable, layout) for each, variable in zip(features, (where.query, where.key), strict=True))
+    asks, says = (
+        values(each, variable, layout) for each, variable in zip(features, (where.query, where.key), strict=True)
+    )
     says = np.concatenate([says, start.stream[None] @ features[1].weights + features[1].constant])
     q_QJ, k_UJ = as_complex(asks), as_complex(says)
     slow_PJ = rotary.phases()[:, ::-1][:, : q_QJ.shape[1]]
@@ -153,30 +164,38 @@ def as_complex(features: Array) -> Array:
 
 
 def steady(rotary: Rotary, taken: int, site: str) -> tuple[int, float, float]:
-    """The pair whose sine falls most at every step of the distance: (pair, smallest step, largest value)."""
+    """The pair whose sine falls most evenly with the distance: (pair, smallest step, largest value).
+
+    What counts is the step beside the largest value, since content has to score above that; a little also beside 1, as
+    very slow pairs need queries that are much larger than the scores that come of them.
+    """
     free = rotary.turns[: len(rotary.turns) - taken]
     middle = np.arange(rotary.context) - (rotary.context - 1) / 2
-    best = (0, 0.0, 1.0)
+    found = [(0.0, 0, 0.0, 1.0)]
     for pair, turn in enumerate(free):
         later = -np.sin(turn * middle)
-        step = float((later[:-1] - later[1:]).min())
-        if turn * rotary.context < np.pi and step > best[1]:
-            best = (pair, step, float(np.abs(later).max()))
-    if not best[1] or best[1] < QUIET * 64 * UNIT:
-        refuse(site, f"no rotary pair of theta {rotary.theta:g} and head width {rotary.head_width} says which of two "
-               f"matches is later in a context of {rotary.context}")  # fmt: skip
-    return best
+        step, reach = float((later[:-1] - later[1:]).min()), float(np.abs(later).max())
+        if turn * rotary.context < np.pi and step >= QUIET * 64 * UNIT:
+            found.append((step / (reach + 1 / 16), pair, step, reach))
+    _, pair, step, reach = max(found)
+    if not step:
+        pairs = f"no rotary pair of theta {rotary.theta:g} and head width {rotary.head_width}"
+        refuse(site, f"{pairs} says which of two matches is later in a context of {rotary.context}")
+    return pair, step, reach
 
 
-def rotary_for(wiring: Wiring, tried: Any, width: int | None, theta: float | None) -> Rotary:
+def rotary_for(
+    wiring: Wiring, tried: Callable[[Rotary], Any], width: int | None, theta: float | None, strongest: float
+) -> Rotary:
     """The narrowest heads whose pairs do for all heads. tried: raises WiringError for pairs that do not.
 
-    width, theta: those to use, None where they are to be found. Raises the last WiringError.
+    width, theta: those to use, None where they are to be found; strongest: how large scores may become. Raises the last
+    WiringError.
     """
     failed: WiringError | None = None
     for head_width in HEAD_WIDTHS if width is None else (width,):
         for each in THETAS if theta is None else (theta,):
-            rotary = Rotary(each, head_width, wiring.context)
+            rotary = Rotary(each, head_width, wiring.context, strongest)
             try:
                 tried(rotary)
                 return rotary

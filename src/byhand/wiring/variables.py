@@ -6,14 +6,15 @@ only inside a feed-forward, where steps turn it into a variable again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from byhand.wiring.refusals import refuse
 
-Value = Hashable
+Value = Any  # anything that can be a key of a dictionary
 EMBEDDING, ATTENTION, FEED_FORWARD = "embedding", "attention", "feed-forward"
 
 
@@ -33,6 +34,16 @@ class Variable:
 
     def __repr__(self) -> str:
         return f"<{self.name}: {', '.join(map(str, self.domain))}>"
+
+    @property
+    def options(self) -> tuple[Value, ...]:
+        """What it can be."""
+        return self.domain
+
+    @cached_property
+    def places(self) -> dict[Value, int]:
+        """The place of each value."""
+        return {value: place for place, value in enumerate(self.domain)}
 
     @property
     def when(self) -> int:
@@ -58,6 +69,16 @@ class Number:
     name: str
     layer: int
     values: tuple[Fraction, ...]
+
+    @property
+    def options(self) -> tuple[Fraction, ...]:
+        """What it can be."""
+        return self.values
+
+    @cached_property
+    def places(self) -> dict[Fraction, int]:
+        """The place of each value."""
+        return {value: place for place, value in enumerate(self.values)}
 
     @property
     def when(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from byhand.shapes import whole
 from byhand.wiring.averages import possible
-from byhand.wiring.parts import ALL, FIRST, LATEST, Attending, Average, Deciding, Head, Offset, Scores, Steps, Table
+from byhand.wiring.parts import FIRST, LATEST, Attending, Average, Deciding, Head, Offset, Scores, Steps, Table
 from byhand.wiring.refusals import WiringWarning, refuse
 from byhand.wiring.ruling import Pattern, check_apart, most_frequent, ruled
 from byhand.wiring.variables import ATTENTION, FEED_FORWARD, Form, Number, Read, Value, Variable, form_of
@@ -278,6 +278,3 @@ class Wiring:
 def asked(where: Offset | Scores) -> list[Variable]:
     """The variables by which a head looks."""
     return [] if isinstance(where, Offset) else [each for each in (where.query, where.key) if each is not None]
-
-
-__all__ = ["ALL", "Layer", "Wiring"]

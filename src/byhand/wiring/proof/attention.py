@@ -35,20 +35,34 @@ class HeadWeights:
 class Scored:
     """Every score of a head: of[query value, key value] at [query position, key position], and of the begin token.
 
-    noise: by how much any of them can be off.
+    noises: by how much each can be off, [query values, key values and the begin token].
     """
 
     head: Attending
     context: int
     table: Array
     begin: Array
-    noise: float
+    noises: Array
     texts: tuple[int, ...]
     seen: Array = field(init=False)
 
     def __post_init__(self) -> None:
         place = np.arange(self.context)
         self.seen = (place[:, None] >= place) & (place >= 1)
+
+    @property
+    def noise(self) -> float:
+        """By how much any score can be off."""
+        return float(self.noises.max())
+
+    @property
+    def noise_of_wanted(self) -> float:
+        """By how much scores can be off that an average counts alike, those of the begin token too."""
+        wanted = [self.noises[:, -1].max()]
+        for query in range(len(self.table)):
+            for place in levels(self.head.where, query, self.texts)[1:][-1:]:
+                wanted.append(self.noises[query, place].max())
+        return float(max(wanted))
 
     @cached_property
     def margin(self) -> float:
@@ -73,8 +87,8 @@ def names(where: Any) -> tuple[str | None, str | None]:
 def scored(head: Attending, stream: Normed, w: HeadWeights, start: dict[str, int], rounding: Rounding) -> Scored:
     """All scores of a head from its weights."""
     asks, says = names(head.where)
-    q = read(stream, w.query, w.biases[0], {asks, "position"} - {None}, rounding, start)
-    k = read(stream, w.key, w.biases[1], {says, "position"} - {None}, rounding, start)
+    q = read(stream, w.query, w.biases[0], {asks, "position"} - {None}, rounding, start, begin_too=False)
+    k = read(stream, w.key, w.biases[1], {says, "position"} - {None}, rounding, start, begin_too=False)
     query, key = q.rows(asks), k.rows(says)
     width = w.query.shape[1]
     text = (0,) if says is None else stream.parts[says].text
@@ -82,8 +96,8 @@ def scored(head: Attending, stream: Normed, w: HeadWeights, start: dict[str, int
         table, begin = plain_scores(q, k, query, key, width)
     else:
         table, begin = turned_scores(query, key, k.start, w, width)
-    noise = score_noise(q, k, asks, says, w, rounding) / sqrt(width)
-    return Scored(head, w.context, table, begin, noise, text)
+    noises = score_noise(q, k, asks, says, w, rounding) / sqrt(width)
+    return Scored(head, w.context, table, begin, noises, text)
 
 
 def plain_scores(q: Reading, k: Reading, query: Array, key: Array, width: int) -> tuple[Array, Array]:
@@ -112,30 +126,29 @@ def in_pairs(features: Array) -> Array:
     return first + 1j * second
 
 
-def score_noise(q: Reading, k: Reading, asks: Any, says: Any, w: HeadWeights, rounding: Rounding) -> float:
-    """A bound of how far any product of a query with a key is off."""
+def score_noise(q: Reading, k: Reading, asks: Any, says: Any, w: HeadWeights, rounding: Rounding) -> Array:
+    """A bound of how far each product of a query with a key is off: [query values, key values and the begin token]."""
     sizes, offs = [], []
     for reading, name in ((q, asks), (k, says)):
-        place = np.abs(reading.tables["position"]).max(0) if "position" in reading.tables else 0
-        size = np.abs(reading.rows(name)) + place + reading.spread
-        size = np.concatenate([size, np.abs(reading.start)[None]])
-        off = reading.error + reading.spread + sum((each.max(0) for each in reading.errors.values()), 0)
+        size, off = np.abs(reading.rows(name)) + reading.spread, reading.off(name)
+        if "position" in reading.tables:
+            size, off = size + np.abs(reading.tables["position"]).max(0), off + reading.errors["position"].max(0)
+        if reading is k:
+            size, off = np.vstack([size, np.abs(reading.start)]), np.vstack([off, reading.start_off])
         if w.turns is not None:
             turned = 6 * SINGLE * w.context * w.turns + 2 * SINGLE + 2 * rounding.stored
             size, off = by_pair(size), by_pair(off)
-            off = off + size.max(0) * np.tile(turned, 2)
+            off = off + size * turned
         sizes.append(size)
         offs.append(off)
     (asked, said), (q_off, k_off) = sizes, offs
-    inside = len(q_off) * rounding.summed + rounding.product * 2 + 2 * rounding.stored
-    products = (asked @ said.T).max()
-    return float((asked @ k_off).max() + (said @ q_off).max() + q_off @ k_off + inside * products)
+    inside = 2 * asked.shape[1] * rounding.summed + rounding.product * 2 + 2 * rounding.stored
+    return asked @ (k_off + inside * said).T + q_off @ (said + k_off).T
 
 
 def by_pair(sizes: Array) -> Array:
-    """Turning mixes the two features of a pair: each can become as large as both together."""
-    first, second = np.split(sizes, 2, axis=-1)
-    return np.concatenate([first + second] * 2, axis=-1)
+    """The length of each pair, which turning leaves as it is: a product of pairs is at most that of their lengths."""
+    return np.hypot(*np.split(sizes, 2, axis=-1))
 
 
 # --- the gaps ---------------------------------------------------------------------------------------------------------
@@ -231,13 +244,12 @@ def written(
 ) -> Known:
     """What the head adds to the stream for each value of its output, and how far from the code [values, D] that is."""
     name = head.read.name if head.read else None
-    v = read(stream, w.value, w.biases[2], {name} - {None}, rounding, start)
+    v = read(stream, w.value, w.biases[2], [name] if name else [], rounding, start, begin_too=False)
     size = np.abs(w.output)
     blur = (np.count_nonzero(w.output, axis=0) + 2) * rounding.summed + rounding.product + 2 * rounding.stored
     made, begin = v.rows(name) @ w.output, v.start @ w.output
     off = v.off(name) @ size + blur * (np.abs(v.rows(name)) @ size)
-    begin_off = (v.error + v.spread + sum(each[start[n]] for n, each in v.errors.items())) @ size
-    begin_off = begin_off + blur * (np.abs(v.start) @ size)
+    begin_off = v.start_off @ size + blur * (np.abs(v.start) @ size)
     if isinstance(head, Average):
         return averaged(head, s, codes, made, begin, np.maximum(off.max(0), begin_off), rounding)
     left = s.margin - 2 * s.noise
@@ -260,7 +272,7 @@ def averaged(
     means = np.array([float(each) for each in head.out.values])
     low, high = min(numbers.min(), float(head.begin)), max(numbers.max(), float(head.begin))
     spread = 2 * (means - low) * (high - means) / max(high - low, 1e-300)  # the mean deviation is at most this
-    uneven = np.expm1(2 * s.noise + unevenness(s, head.where, head.weight)) + 8 * rounding.stored
+    uneven = np.expm1(2 * s.noise_of_wanted + unevenness(s, head.where, head.weight)) + 8 * rounding.stored
     leak = min(1.0, s.context * exp(min(0.0, 2 * s.noise - s.margin)))
     rest = (s.context + 8) * rounding.summed * (np.abs(means) + spread)
     moved = uneven * spread + leak * (high - low) + rest

@@ -8,8 +8,8 @@ the sites this covers all texts up to the context, however long. A weight that s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from byhand.wiring.proof.attention import HeadWeights, Scored, scored, unevennes
 from byhand.wiring.proof.rounding import ROUNDINGS, Rounding
 from byhand.wiring.proof.site import Site
 from byhand.wiring.proof.stream import Known, Normed, Stream, normed, read
-from byhand.wiring.proof.units import Computed, UnitWeights, computed, decided
+from byhand.wiring.proof.units import Computed, UnitWeights, computed, decided, tightest
 
 if TYPE_CHECKING:
     from byhand.wiring.planning import Plan
@@ -48,9 +48,9 @@ class Proof:
         return tuple(site for site in self.sites["float32"] if site.verdict == "no")
 
 
-def prove(plan: Plan, weights: Weights, config: Any) -> Proof:
+def prove(plan: Plan, weights: Weights, config: Any, dtypes: Collection[str] = tuple(ROUNDINGS)) -> Proof:
     """Every site in every precision, from the weights as they are."""
-    return Proof({name: tuple(Walk(plan, weights, config, each).sites()) for name, each in ROUNDINGS.items()})
+    return Proof({name: tuple(Walk(plan, weights, config, ROUNDINGS[name]).sites()) for name in dtypes})
 
 
 class Walk:
@@ -61,6 +61,7 @@ class Walk:
         self.start = plan.start
         self.found: list[Site] = []
         self.stream = self.embedded()
+        self.behind: dict[str, Normed] = {}
 
     def matrix(self, address: str) -> Array:
         return self.rounding.weight(self.weights[address])
@@ -106,7 +107,7 @@ class Walk:
         return normed(self.stream, gain, self.table(f"{at}.shift"), self.config.eps, self.rounding, end)
 
     def norm(self, at: str, name: str) -> Normed:
-        made = self.normed(at)
+        made = self.behind[at] = self.normed(at)
         self.found.append(Site(name, "norm", "identity", None, made.off(self.stream)))
         return made
 
@@ -134,11 +135,11 @@ class Walk:
             found = self.table(f"{at}.{name}.bias")
             return None if found is None else found[place]
 
-        matrices = [self.matrix(f"{at}.{name}.weight")[:, place] for name in "qkv"]
+        query, key, value = (self.matrix(f"{at}.{name}.weight")[:, place] for name in "qkv")
         output = self.matrix(f"{at}.out.weight")[place]
         rotary = self.plan.rotary
-        turns = None if rotary is None else np.float32(rotary.turns).astype(np.float64)
-        return HeadWeights(*matrices, output, (bias("q"), bias("k"), bias("v")), turns, self.config.context)
+        turns = None if rotary is None else rotary.turns.astype(np.float32).astype(np.float64)
+        return HeadWeights(query, key, value, output, (bias("q"), bias("k"), bias("v")), turns, self.config.context)
 
     # --- the feed-forward -----------------------------------------------------------------------------------------
 
@@ -198,12 +199,13 @@ class Walk:
         assert predicted is not None
         name = "next token" if "next token" in self.plan.layout.slots else predicted.name
         table = self.matrix("token.weight" if self.plan.tied else "unembed.weight")
-        gap, noise = np.inf, 0.0
+        found = []
         for place, value in enumerate(predicted.domain):
             right = self.plan.wiring.tokens.domain.index(value)
             for end in (0, 1):
-                margins, offs = self.gaps(self.normed("final_norm", end), table, right, name, place)
-                gap, noise = min(gap, float(margins.min())), max(noise, float(offs.max()))
+                found.append(self.gaps(self.normed("final_norm", end), table, right, name, place))
+        margins, offs = (np.concatenate(each) for each in zip(*found, strict=True))
+        gap, noise = tightest(margins, offs)
         self.found.append(Site("output", "output", f"next token from {predicted.name}", gap, noise))
 
     def gaps(self, stream: Normed, table: Array, right: int, name: str, place: int) -> tuple[Array, Array]:
@@ -227,7 +229,7 @@ def head_site(layer: int, head: Attending, s: Scored, known: Known) -> Site:
     kind, noise, error = "head", 2 * s.noise, float(known.error.max())
     selects = f"offset -{head.where.distance}" if isinstance(head.where, Offset) else selection(head)
     if isinstance(head, Average):
-        kind, noise = "average", 2 * s.noise + unevenness(s, head.where, head.weight)
+        kind, noise = "average", 2 * s.noise_of_wanted + unevenness(s, head.where, head.weight)
     return Site(f"layer {layer} head {head.name}", kind, selects, s.margin, noise, error)
 
 
@@ -242,6 +244,3 @@ def decision_site(layer: int, part: Deciding, units: int, found: Computed, known
     what = f"{len(part.rules)} rules" if isinstance(part, Table) else f"{units // 2} steps"
     name = f"layer {layer} {part.name}"
     return Site(name, "decision", f"{what}, {units} units", found.margin, found.noise, float(known.error.max()))
-
-
-__all__ = ["Proof", "prove", "replace"]

@@ -45,21 +45,37 @@ class Stream:
 
     def stored(self, rounding: Rounding) -> None:
         """One addition to the stream was rounded."""
-        self.error = self.error + rounding.stored * self.largest()
+        share = rounding.stored
+        self.parts = {
+            name: Known(part.rows, part.error * (1 + share) + share * np.abs(part.rows), part.text)
+            for name, part in self.parts.items()
+        }
+        self.error = self.error * (1 + share)
 
 
 @dataclass(frozen=True, eq=False)
 class Normed:
-    """A stream behind its norm: the parts again, and a constant with its bound, [D]."""
+    """A stream behind its norm: (x - mean) * rstd * gain + shift, part by part.
+
+    parts: x * rstd * gain; moved, shift: the rest, [D]; error: [D], of each dimension by itself. Two errors are common
+    to all dimensions, so that what is read off as a difference does not see them: blur is how far rstd can be off, as a
+    share of it, and sunk [D] what an error of the mean moves at most, all dimensions together.
+    """
 
     parts: dict[str, Known]
-    constant: Array
+    moved: Array
+    shift: Array
     error: Array
+    blur: float
+    sunk: Array
 
     def off(self, stream: Stream) -> float:
         """How far the norm is from giving back what it got, at most."""
-        parts = [np.abs(self.parts[name].rows - part.rows).max(0) + self.parts[name].error.max(0) for name, part in stream.parts.items()]
-        return float((sum(parts, np.abs(self.constant) + self.error)).max())
+        off = np.abs(self.moved + self.shift) + self.error + self.sunk + self.blur * np.abs(self.moved)
+        for name, part in stream.parts.items():
+            made = self.parts[name]
+            off = off + (np.abs(made.rows - part.rows) + made.error + self.blur * np.abs(made.rows)).max(0)
+        return float(off.max())
 
 
 def sizes(stream: Stream, weights: Array) -> float:
@@ -80,7 +96,7 @@ def ranges(stream: Stream) -> tuple[Array, Array]:
             squares += [crossed.min(), crossed.max()]
     error = stream.errors()
     more = 2 * sizes(stream, error)
-    return sums + [-error.sum(), error.sum()], squares + [-more, more]
+    return sums + np.array([-1, 1]) * error.sum(), squares + np.array([-more, more])
 
 
 @dataclass(frozen=True)
@@ -111,22 +127,17 @@ def normed(
     found = measured(stream, width, shift_D is not None, eps)
     rstd = found.rstd if end is None else found.rstd[[end, end]]
     middle, center = rstd.mean(), found.mean.mean()
-    blur = np.ptp(rstd) / 2 + middle * (width / 2 + 8) * SINGLE
+    blur = np.ptp(rstd) / 2 / middle + (width / 2 + 8) * SINGLE
     summing = (width + 2) * SINGLE * sizes(stream, np.ones(width)) / width if shift_D is not None else 0.0
-    off_center = np.ptp(found.mean) / 2 + summing
-    size, kept = np.abs(gain_D), 4 * SINGLE + 2 * (rounding.stored if rounding.stored > SINGLE else 0)
+    factor, kept = middle * gain_D, 4 * SINGLE + 2 * (rounding.stored if rounding.stored > SINGLE else 0)
+    size = np.abs(gain_D) * rstd.max()
     parts = {
-        name: Known(
-            part.rows * middle * gain_D,
-            size * (part.error * rstd.max() + np.abs(part.rows) * (blur + kept * middle)),
-            part.text,
-        )
+        name: Known(part.rows * factor, size * (part.error + kept * np.abs(part.rows)), part.text)
         for name, part in stream.parts.items()
     }
-    shift = np.zeros(width) if shift_D is None else shift_D
-    constant = shift - center * middle * gain_D
-    error = size * (stream.error * rstd.max() + abs(center) * blur + off_center * rstd.max())
-    return Normed(parts, constant, error + kept * (np.abs(center * middle * gain_D) + np.abs(shift)))
+    shift, moved = np.zeros(width) if shift_D is None else shift_D, -center * factor
+    error = size * stream.error + kept * (np.abs(moved) + np.abs(shift))
+    return Normed(parts, moved, shift, error, float(blur), size * (np.ptp(found.mean) / 2 + summing))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +146,7 @@ class Reading:
 
     errors: how far each entry can be off; owns: the part of that which is rounding in this very product, so that it is
     not the same in two columns with the same weights. constant, error, own: [columns], of all else together; spread: by
-    how much what is not looked at can change it; start: the reading at the begin token.
+    how much what is not looked at can change it; start, start_off: the reading at the begin token, and how far off.
     """
 
     tables: dict[str, Array]
@@ -146,6 +157,7 @@ class Reading:
     error: Array
     own: Array
     start: Array
+    start_off: Array
 
     def rows(self, name: str | None) -> Array:
         """The reading for each value of one variable, [values, columns]."""
@@ -163,23 +175,32 @@ def read(
     looked_at: Collection[str],
     rounding: Rounding,
     start: Mapping[str, int],
+    begin_too: bool = True,
 ) -> Reading:
-    """What weights [D, columns] make of the stream. start: the place of each variable's value at the begin position."""
+    """What weights [D, columns] make of the stream.
+
+    start: the place of each variable's value at the begin position; begin_too: whether what is not looked at may also
+    be what it is there, which for a head is read off by itself.
+    """
     size = np.abs(weights)
     blur = (np.count_nonzero(weights, axis=0) + 1) * rounding.summed + rounding.product + rounding.stored
-    constant = stream.constant @ weights + (0 if bias is None else bias)
-    own = blur * (np.abs(stream.constant) @ size + (0 if bias is None else np.abs(bias)))
-    error, begin, spread = stream.error @ size + own, constant.copy(), np.zeros(weights.shape[1])
+    bias = np.zeros(weights.shape[1]) if bias is None else bias
+    moved, rest = stream.moved @ weights, stream.moved + stream.shift
+    constant = rest @ weights + bias
+    own = blur * (np.abs(rest) @ size + np.abs(bias))
+    error = stream.error @ size + stream.blur * np.abs(moved) + np.abs(stream.sunk @ weights) + own
+    begin, begin_off, spread = constant.copy(), error.copy(), np.zeros(weights.shape[1])
     tables, errors, owns = {}, {}, {}
     for name, part in stream.parts.items():
         table, rounded = part.rows @ weights, blur * (np.abs(part.rows) @ size)
-        off = part.error @ size + rounded
-        begin = begin + table[start[name]] if name in start else begin
+        off = part.error @ size + stream.blur * np.abs(table) + rounded
+        begin, begin_off = begin + table[start[name]], begin_off + off[start[name]]
         if name in looked_at:
             tables[name], errors[name], owns[name] = table, off, rounded
             continue
-        rows, text = table[list(part.text)], list(part.text)
+        text = list({*part.text, start[name]} if begin_too else part.text)
+        rows = table[text]
         constant = constant + (rows.max(0) + rows.min(0)) / 2
         spread = spread + np.ptp(rows, axis=0) / 2
         error, own = error + off[text].max(0), own + rounded[text].max(0)
-    return Reading(tables, errors, owns, constant, spread, error, own, begin)
+    return Reading(tables, errors, owns, constant, spread, error, own, begin, begin_off)

@@ -80,14 +80,14 @@ def by_number(reading: Reading, part: Steps) -> Combined:
     """
     base, error, own = reading.constant, reading.error + reading.spread, reading.own
     least = part.form.constant
-    slopes = [slope(reading.tables[read.name], numbers) for read, numbers in part.form.terms.items()]
+    slopes = [slope(reading.tables[term.name], numbers) for term, numbers in part.form.terms.items()]
     factor = max(slopes, key=lambda each: float(np.abs(each).max(initial=0)))
-    for read, numbers in part.form.terms.items():
-        table, first = reading.tables[read.name], numbers[0]
+    for term, numbers in part.form.terms.items():
+        table, first = reading.tables[term.name], numbers[0]
         away = np.array([[float(number - first)] for number in numbers])
         base, least = base + table[0], least + first
-        error = error + reading.errors[read.name].max(0) + np.abs(table - table[0] - away * factor).max(0)
-        own = own + reading.owns[read.name].max(0)
+        error = error + reading.errors[term.name].max(0) + np.abs(table - table[0] - away * factor).max(0)
+        own = own + reading.owns[term.name].max(0)
     images = np.array([[float(number - least)] for number, _ in part.images])
     values = base + images * factor
     return Combined(values, np.broadcast_to(error, values.shape), np.broadcast_to(own, values.shape))
@@ -104,8 +104,8 @@ def decided(
 ) -> tuple[Computed, Array]:
     """What the units of a part write in every case, and the place of the value that they should write, [C]."""
     if isinstance(part, Steps) and len(part.form.terms) > 1:
-        names = [read.name for read in part.form.terms]
-        pre = by_number(read(stream, w.gate, w.bias, names, rounding, start), part)
+        names = [term.name for term in part.form.terms]
+        pre = by_number(read(stream, *with_differences(w), names, rounding, start), part)
         return finished(w, pre, stream, {}, rounding, start), np.array([place for _, place in part.images])
     picks, found = combinations(part)
     return computed(w, stream, picks, rounding, start), found
@@ -114,7 +114,7 @@ def decided(
 def combinations(part: Deciding) -> tuple[dict[str, Array], Array]:
     """The place of each input's value in every combination, [C] each, and that of the output's value."""
     reads = list(part.form.terms) if isinstance(part, Steps) else list(part.inputs)
-    sizes = [len(getattr(each, "domain", None) or each.values) for each in reads]
+    sizes = [len(each.options) for each in reads]
     if prod(sizes) > MOST:
         refuse(part.name, f"it reads {prod(sizes):,} combinations; a proof goes through at most {MOST:,}")
     every = np.array(list(product(*map(range, sizes))), int).reshape(-1, len(sizes))
@@ -135,24 +135,41 @@ def outcomes(part: Deciding, every: Array) -> Array:
     return np.array([images[total] for total in totals])
 
 
-def computed(w: UnitWeights, stream: Normed, picks: dict[str, Array], rounding: Rounding, start: dict[str, int]) -> Computed:
+def computed(
+    w: UnitWeights, stream: Normed, picks: dict[str, Array], rounding: Rounding, start: dict[str, int]
+) -> Computed:
     """What the units write, for every combination."""
-    pre = combined(read(stream, w.gate, w.bias, picks, rounding, start), picks)
+    pre = combined(read(stream, *with_differences(w), picks, rounding, start), picks)
     return finished(w, pre, stream, picks, rounding, start)
+
+
+def with_differences(w: UnitWeights) -> tuple[Array, Array | None]:
+    """The gates with their biases, and after them the difference of the two of every pair."""
+    twins = pairs(w)
+    first, second = [one for one, _ in twins], [two for _, two in twins]
+    gate = np.concatenate([w.gate, w.gate[:, first] - w.gate[:, second]], axis=1)
+    return gate, None if w.bias is None else np.concatenate([w.bias, w.bias[first] - w.bias[second]])
 
 
 def finished(
     w: UnitWeights, pre: Combined, stream: Normed, picks: dict[str, Array], rounding: Rounding, start: dict[str, int]
 ) -> Computed:
-    """From what the units read to what they write."""
-    made, margin, noise = activated(w, pre, rounding)
+    """From what the units read, and the differences of pairs, to what they write."""
+    count = len(w.down)
+    apart = pre.error[:, count:].copy()
+    made, margin, noise = activated(
+        w, Combined(*(each[:, :count] for each in (pre.values, pre.error, pre.own))), rounding
+    )
     if w.times is not None:
         times = combined(read(stream, w.times, None, picks, rounding, start), picks)
         size, factor = np.abs(made.values), np.abs(times.values)
         error = made.error * (factor + times.error) + size * (times.error + rounding.stored)
         own = made.own * factor + rounding.stored * size
+        for twin, (first, second) in enumerate(pairs(w)):
+            gap = np.abs(made.values[:, first] - made.values[:, second])
+            apart[:, twin] = apart[:, twin] * factor[:, first] + gap * times.error[:, first]
         made = Combined(made.values * times.values, error, own)
-    rows, error = summed(w, made, rounding)
+    rows, error = summed(w, made, apart, rounding)
     return Computed(rows, error, margin, noise)
 
 
@@ -168,32 +185,38 @@ def activated(w: UnitWeights, pre: Combined, rounding: Rounding) -> tuple[Combin
     blurred = STEEPNESS * pre.error + 4 * rounding.stored * np.abs(values)
     error = np.where(sure, np.where(on, pre.error, 0), blurred)
     own = np.where(sure, np.where(on, pre.own + rounding.stored * np.abs(values), 0), blurred)
-    used = w.down.any(1)
-    return Combined(values, error, own), float(reach[:, used].min(initial=inf)), float(pre.error[:, used].max(initial=0))
+    return Combined(values, error, own), *tightest(reach[:, w.down.any(1)], pre.error[:, w.down.any(1)])
 
 
-def summed(w: UnitWeights, made: Combined, rounding: Rounding) -> tuple[Array, Array]:
+def tightest(margins: Array, noises: Array) -> tuple[float, float]:
+    """The margin and the noise of the decision that has the least room between them."""
+    if not margins.size:
+        return inf, 0.0
+    at = (margins / np.maximum(noises, 1e-300)).argmin()
+    return float(margins.flat[at]), float(noises.flat[at])
+
+
+def summed(w: UnitWeights, made: Combined, apart: Array, rounding: Rounding) -> tuple[Array, Array]:
     """The units' sum with its bound, [C, D] each.
 
-    Of two units that differ only in bias and sign, both on, only what is not common to them is left.
+    Of two units that write the opposite, both on, only the difference is written. apart: by how much that of each pair
+    can be off [C, pairs]; besides, only what is rounded in each by itself is left.
     """
     size = np.abs(w.down)
     off = made.error.copy()
-    for first, second in pairs(w):
+    for twin, (first, second) in enumerate(pairs(w)):
         both = (made.values[:, first] != 0) & (made.values[:, second] != 0)
-        for unit in (first, second):
-            off[:, unit] = np.where(both, made.own[:, unit], off[:, unit])
+        off[:, first] = np.where(both, made.own[:, first] + apart[:, twin], off[:, first])
+        off[:, second] = np.where(both, made.own[:, second], off[:, second])
     terms = np.count_nonzero(w.down, axis=0) * rounding.summed + rounding.product
     return made.values @ w.down, off @ size + np.abs(made.values) @ size * terms
 
 
 def pairs(w: UnitWeights) -> list[tuple[int, int]]:
-    """Neighbouring units that read the same and write the opposite."""
+    """Neighbouring units that write the opposite, and are multiplied by the same."""
     found, place = [], 0
     while place + 1 < len(w.down):
-        alike = np.array_equal(w.gate[:, place], w.gate[:, place + 1])
-        if w.times is not None:
-            alike = alike and np.array_equal(w.times[:, place], w.times[:, place + 1])
+        alike = w.times is None or np.array_equal(w.times[:, place], w.times[:, place + 1])
         if alike and w.down[place].any() and np.array_equal(w.down[place], -w.down[place + 1]):
             found.append((place, place + 1))
             place += 1

@@ -11,7 +11,7 @@ AAB = {"aa": "b", "ba": "a", "ab": "a"}
 
 
 def kgram(rows: Mapping[str, str], *, alphabet: str, default: str, context: int = 64, name: str = "kgram") -> Wiring:
-    """A wiring that continues by a table: rows give the next letter for the last k letters, `default` for all others."""
+    """A wiring that continues by a table: the next letter for the last k letters, `default` for all others."""
     k = len(next(iter(rows)))
     wiring = Wiring(alphabet, context=context, name=name)
     with wiring.layer():
