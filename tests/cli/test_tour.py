@@ -71,7 +71,8 @@ def test_a_narrow_terminal_has_it_too(byhand, monkeypatch):
 
 
 @pytest.mark.parametrize("words", [words for _, words in tour.NEXT])
-def test_what_to_type_next_works(byhand, words):
+def test_what_to_type_next_works(byhand, monkeypatch, tmp_path, words):
+    monkeypatch.chdir(tmp_path)
     answer = byhand(*shlex.split(words))
     assert answer.out and not answer.err
 
@@ -84,9 +85,26 @@ def test_what_to_type_next_is_what_was_typed_first(byhand, monkeypatch, tmp_path
     monkeypatch.setenv("PATH", "")
     assert "\nbin/byhand generate stories Once --max-tokens 60 --temperature 0.7\n" in byhand("tour").out
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    assert "\nbyhand generate aab abaab --max-tokens 10\n" in byhand("tour").out
+    assert "\nbyhand generate stories Once --max-tokens 60 --temperature 0.7\n" in byhand("tour").out
     monkeypatch.setattr(sys, "argv", ["byhand/cli/__main__.py", "tour"])
-    assert " -m byhand.cli generate aab abaab --max-tokens 10\n" in byhand("tour").out
+    assert " -m byhand.cli generate stories Once --max-tokens 60 --temperature 0.7\n" in byhand("tour").out
+
+
+def test_a_model_that_learned(byhand):
+    found = byhand("tour", "--json").data["learned"]
+    out = byhand("tour").out
+    assert " ".join(found["story"].split()) in " ".join(out.split()) and found["story"].startswith("Once")
+    model = package.load("stories")
+    for text, words in found["expected"].items():
+        probs = model.run(text, engine="reference").look("probs")[0, -1]
+        for word, share in words.items():
+            assert share == pytest.approx(float(probs[model.tokenizer.encode(word)[0]]))
+            assert f"{word.strip()} {share:.0%}" in out
+    girl, boy = found["expected"].values()
+    assert girl[" She"] > girl[" He"] and boy[" He"] > boy[" She"] and found["without"] < girl[" She"]
+    (block, head), first = found["head"], next(iter(found["expected"]))
+    less = model.run(first, engine="reference").edit(f"blocks.{block}.attn.heads", head=head, zero=True)
+    assert found["without"] == pytest.approx(float(less.look("probs")[0, -1, model.tokenizer.encode(" She")[0]]))
 
 
 def test_as_data(byhand, baa):
