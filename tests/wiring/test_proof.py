@@ -8,11 +8,11 @@ from byhand.wiring import WiringError, compile
 from byhand.wiring.proof import prove
 from byhand.wiring.proof.certificate import Walk
 from byhand.wiring.proof.rounding import ROUNDINGS
-from byhand.wiring.zoo.addition import addition
+from byhand.wiring.zoo.addition import addition, random_sum
 from byhand.wiring.zoo.induction import induction
 from byhand.wiring.zoo.kgram import aab
 
-from .programs import FAMILIES, histogram, random_sum
+from .programs import FAMILIES, histogram
 
 MADE = {
     "aab": aab,
@@ -180,3 +180,32 @@ def test_matrices_of_your_own_are_held_to_the_same_proof():
 
 def made_bias(made):
     return np.array(made.model.weights["blocks.0.attn.q.bias"])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_head_that_misses_its_default_is_found(family):
+    """Without the begin token's own score the first letter looks at itself."""
+    made = wired("aab", family)
+    key = np.array(made.model.weights["blocks.0.attn.k.weight"])
+    key[0, 0, 2 if family == "gpt2" else 3] = 0  # the feature that only the begin token has
+    with pytest.raises(WiringError, match="layer 0 head 1 back"):
+        made.with_weights({"blocks.0.attn.k.weight": key})
+
+
+def test_a_head_that_is_not_declared_must_be_silent():
+    made = wired("histogram", "gpt2")  # its second layer has no head of its own
+    value, output = (np.array(made.model.weights[f"blocks.1.attn.{name}.weight"]) for name in ("v", "out"))
+    value[1, 0, 0], output[0, 0, 3] = 1, 1
+    assert made.prove(made.with_weights({"blocks.1.attn.v.weight": value}).model).holds  # nothing reads it
+    with pytest.raises(WiringError, match="layer 1 digit|output"):
+        made.with_weights({"blocks.1.attn.v.weight": value, "blocks.1.attn.out.weight": output})
+
+
+def test_a_slope_that_leaves_units_where_the_activation_bends_is_found():
+    made = wired("aab", "gpt2")
+    flat = made.model
+    for name, factor in (("up.weight", 1 / 16), ("up.bias", 1 / 16), ("down.weight", 16)):
+        flat = flat.edit(f"blocks.0.mlp.{name}", scale=factor)
+    site = next(site for site in made.prove(flat).sites["float32"] if site.kind == "decision")
+    assert site.verdict == "no" and site.margin < 0
+    assert site.error > 0.05  # GELU of 1 and of -1 are not 1 and 0

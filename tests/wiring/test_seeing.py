@@ -2,6 +2,7 @@
 
 import pytest
 
+from byhand.errors import InputError
 from byhand.wiring import WiringError, compile
 from byhand.wiring.zoo.addition import addition
 from byhand.wiring.zoo.induction import induction
@@ -62,3 +63,19 @@ def test_rules_come_from_the_weights():
 def test_a_number_is_shown():
     rows = compile(histogram(), "gpt2").look().values("count share").rows
     assert [row[:2] for row in rows[1:]] == [("any", "0"), ("begin (^)", "1")]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_step_shows_what_was_looked_at(family):
+    look = compile(induction("abc", context=16), family).look()
+    rows = {row[0]: row[1:] for row in look.step("abcab").grid().rows[1:]}
+    assert rows["layer 0 before"][:2] == ("4 (a)", "a")
+    assert rows["layer 1 followed"][:2] == ("3 (c)", "c")
+    assert rows["output"][1] == "c"
+    assert float(rows["layer 1 followed"][2]) > 100
+    assert look.step("abcab", 0).grid().title == "position 0 (^) of ^abcab"
+    counted = {row[0]: row[1:] for row in compile(histogram(), family).look().step("abab").grid().rows[1:]}
+    assert counted["layer 0 count share"][:2] == ("3 positions", "1/3")
+    assert counted["layer 0 count"][1] == counted["output"][1] == "2"
+    with pytest.raises(InputError, match="no position 6; the text has 0 to 5"):
+        look.step("abcab", 6)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from byhand.wiring import codes
-from byhand.wiring.parts import Average
 from byhand.wiring.positions import Circles
 from byhand.wiring.variables import Number, Variable
 from byhand.wiring.wiring import Wiring
@@ -105,7 +104,3 @@ def over_tokens(wiring: Wiring, read: Variable, name: str, when: int) -> Slot:
     """The slot of what is predicted, where a tied head reads it: over that of the tokens, and louder."""
     made = LOUD * np.eye(len(wiring.tokens.domain))[[wiring.tokens.domain.index(value) for value in read.domain]]
     return Slot(name, 0, made, read.domain, when)
-
-
-def averages(wiring: Wiring, layer: int) -> list[Average]:
-    return [head for head in wiring.layers[layer].heads if isinstance(head, Average)]

@@ -12,7 +12,7 @@ from byhand.wiring.refusals import refuse
 from byhand.wiring.variables import Form, Number, Value, Variable
 
 Level = float | None  # how much a key is wanted; None: not at all
-ALL, LATEST, FIRST = "all", "latest", "first"
+LATEST, FIRST = "latest", "first"
 
 
 @dataclass(frozen=True)

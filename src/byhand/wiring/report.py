@@ -77,3 +77,14 @@ def sizes(config: Any, parameters: int, nonzero: int) -> str:
     width = f"width {config.width}, {heads}, hidden {config.hidden}, context {config.context}"
     head = "tied" if config.tied else "untied"
     return f"{family} ({head}), {config.layers} layers, {width}, {parameters:,} parameters ({nonzero:,} not 0)"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table with a title; the first row names the columns."""
+
+    title: str
+    rows: list[tuple[str, ...]]
+
+    def __str__(self) -> str:
+        return f"{self.title}\n{aligned(self.rows)}"

@@ -6,7 +6,7 @@ Where variables lie in the stream, what each head scores and copies, and which r
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,23 +22,13 @@ from byhand.wiring.proof.rounding import ROUNDINGS
 from byhand.wiring.proof.stream import Reading, read
 from byhand.wiring.proof.units import UnitWeights, combinations, pairs
 from byhand.wiring.refusals import refuse
-from byhand.wiring.report import aligned
+from byhand.wiring.report import Grid
+from byhand.wiring.stepping import Step
 
 if TYPE_CHECKING:
     from byhand.wiring.compiling import Wired
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table with a title; the first row names the columns."""
-
-    title: str
-    rows: list[tuple[str, ...]]
-
-    def __str__(self) -> str:
-        return f"{self.title}\n{aligned(self.rows)}"
 
 
 class Sight:
@@ -88,6 +78,10 @@ class Sight:
                     done += len(made.units)
         last = "next token" if "next token" in self.plan.layout.slots else predicted_name(self.wired.wiring)
         return [*found, "logits"] if slot.name == last else found
+
+    def step(self, text: str, position: int = -1) -> Step:
+        """One position of a text: what every part saw and wrote there. Raises InputError."""
+        return Step(replace(self.wired, model=self.model), text, position)
 
     # --- heads ----------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from byhand.shapes import whole
 from byhand.wiring.averages import possible
+from byhand.wiring.interpreter import interpret
 from byhand.wiring.parts import FIRST, LATEST, Attending, Average, Deciding, Head, Offset, Scores, Steps, Table
 from byhand.wiring.refusals import WiringWarning, refuse
 from byhand.wiring.ruling import Pattern, check_apart, most_frequent, ruled
@@ -44,11 +45,6 @@ class Wiring:
         self.layers: list[Layer] = []
         self.predicted: Variable | None = None
         self.inside: str | None = None
-
-    @property
-    def text_letters(self) -> tuple[Value, ...]:
-        """What stands in a text: all tokens but the first."""
-        return tuple(self.alphabet)
 
     # --- layers ---------------------------------------------------------------------------------------------------
 
@@ -268,8 +264,6 @@ class Wiring:
 
     def start(self) -> dict[Variable, Value]:
         """What every variable is at the begin position, which no text changes."""
-        from byhand.wiring.interpreter import interpret
-
         values = interpret(self, "")
         reads = [each for each in self.variables.values() if isinstance(each, Variable)]
         return {each: values[each.name][0] for each in reads}

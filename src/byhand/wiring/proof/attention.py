@@ -58,9 +58,12 @@ class Scored:
     @property
     def noise_of_wanted(self) -> float:
         """By how much scores can be off that an average counts alike, those of the begin token too."""
+        where = self.head.where
+        if isinstance(where, Offset):
+            return self.noise
         wanted = [self.noises[:, -1].max()]
         for query in range(len(self.table)):
-            for place in levels(self.head.where, query, self.texts)[1:][-1:]:
+            for place in levels(where, query, self.texts)[1:][-1:]:
                 wanted.append(self.noises[query, place].max())
         return float(max(wanted))
 
@@ -255,6 +258,8 @@ def written(
     left = s.margin - 2 * s.noise
     share = 0.0 if left >= ZERO else min(1.0, s.context * exp(min(0.0, -left)))
     leak = share * np.maximum(np.ptp(made, axis=0), np.abs(made - begin).max(0))
+    if share:  # then weights are no longer 0 and 1, and every product with them is rounded
+        leak = leak + (s.context + 8) * rounding.summed * np.maximum(np.abs(made).max(0), np.abs(begin))
     error = np.zeros_like(codes)
     for place in stream.parts[head.read.name].text:
         to = head.out.domain.index(head.read.domain[place])

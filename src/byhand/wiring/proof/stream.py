@@ -25,9 +25,6 @@ class Known:
     error: Array
     text: tuple[int, ...]
 
-    def in_text(self) -> tuple[Array, Array]:
-        return self.rows[list(self.text)], self.error[list(self.text)]
-
 
 @dataclass
 class Stream:

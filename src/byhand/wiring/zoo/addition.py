@@ -11,7 +11,10 @@ grows by 22 with every unit of a + b + carry, and the digit is a staircase of it
 
 from __future__ import annotations
 
+import numpy as np
+
 from byhand.wiring.parts import offset
+from byhand.wiring.verifying import Spec, Texts
 from byhand.wiring.wiring import Wiring
 
 DIGITS = "0123456789"
@@ -37,3 +40,29 @@ def task(a: int, b: int, digits: int) -> str:
     numbers = ((a, digits), (b, digits), (a + b, digits + 1))
     first, second, total = (f"{number:0{width}}"[::-1] for number, width in numbers)
     return f"{first}+{second}={total}"
+
+
+def follows(digits: int) -> Spec:
+    """The next digit of the sum, where a text is the beginning of a right one."""
+
+    def after(text: str) -> str | None:
+        question, equals, _ = text.partition("=")
+        first, plus, second = question.partition("+")
+        if not (equals and plus and len(first) == len(second) == digits and (first + second).isdigit()):
+            return None
+        whole = task(int(first[::-1]), int(second[::-1]), digits)
+        return whole[len(text)] if whole.startswith(text) and len(text) < len(whole) else None
+
+    return after
+
+
+def random_sum(digits: int) -> Texts:
+    """A random sum; in every other one nearly all digits add up to nine, so that carries go far."""
+
+    def text(rng: np.random.Generator) -> str:
+        a, b = (int(rng.integers(10**digits)) for _ in range(2))
+        if rng.random() < 0.5:
+            b = 10**digits - 1 - a + int(rng.integers(2))
+        return task(a, b % 10**digits, digits)
+
+    return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from byhand.wiring.parts import LATEST, equal, offset
+from byhand.wiring.verifying import Spec
 from byhand.wiring.wiring import Wiring
 
 
@@ -18,3 +19,13 @@ def induction(alphabet: str = "abcdef", *, context: int = 128, pick: str = LATES
         same = equal(query=wiring.tokens, key=before)
         wiring.predict(wiring.head("followed", same, wiring.tokens, pick=pick, default=wiring.begin))
     return wiring
+
+
+def follows(pick: str) -> Spec:
+    """The letter behind the latest or first copy of the last letter; "^" where there is none."""
+
+    def after(text: str) -> str:
+        found = [text[at] for at in range(1, len(text)) if text[at - 1] == text[-1]]
+        return (found[-1] if pick == LATEST else found[0]) if found else "^"
+
+    return after

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from byhand.wiring.parts import offset
+from byhand.wiring.verifying import Spec
 from byhand.wiring.wiring import Wiring
 
 AAB = {"aa": "b", "ba": "a", "ab": "a"}
@@ -27,3 +28,9 @@ def kgram(rows: Mapping[str, str], *, alphabet: str, default: str, context: int 
 def aab(context: int = 64) -> Wiring:
     """Continues "aabaabaab...": "b" after "aa", else "a"."""
     return kgram(AAB, alphabet="ab", default="a", context=context, name="aab")
+
+
+def follows(rows: Mapping[str, str], default: str) -> Spec:
+    """What comes after a text by such a table."""
+    k = len(next(iter(rows)))
+    return lambda text: rows.get(text[-k:], default)
