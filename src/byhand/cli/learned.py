@@ -15,7 +15,7 @@ from byhand.run import Run
 
 ENGINE = "reference"  # as in the rest of the tour
 PROMPT = "Once"
-TEXTS = ("There was a girl named Lily.", "There was a boy named Max.")
+TEXTS = ("There once was a kind girl named Lily.", "There once was a kind boy named Max.")
 WORDS = (" She", " He")
 
 
