@@ -1,9 +1,9 @@
 """The weights that a new model begins to learn from.
 
-Sources: Nguyen and Salazar 2019, "Transformers without Tears", section 2.2 (the standard deviation √(2/5D), which is the
-0.02 of GPT and BERT where they are 1000 wide, and more where a model is narrow); Radford et al. 2019, section 2.3 (what
-is added to the stream begins smaller); Glorot and Bengio 2010, equation 12, for the transformer of 2017, whose table is
-multiplied by √width where it is read (Vaswani et al. 2017, section 3.4).
+Sources: Nguyen and Salazar 2019, "Transformers without Tears", section 2.2 (the standard deviation √(2/5D), which is
+the 0.02 of GPT and BERT where they are 1000 wide, and more where a model is narrow); Radford et al. 2019, section 2.3
+(what is added to the stream begins smaller); Glorot and Bengio 2010, equation 12, for the transformer of 2017, whose
+table is multiplied by √width where it is read (Vaswani et al. 2017, section 3.4).
 """
 
 from __future__ import annotations
