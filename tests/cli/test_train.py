@@ -203,3 +203,12 @@ def test_the_ledger_says_what_is_held_and_what_is_computed_again(byhand, here):
     assert again == {each for each in held if each.endswith("mlp.act")} and again
     assert sum(each["bytes"] for each in less) < sum(each["bytes"] for each in whole)
     assert "recompute: nothing that is held fits 'mlp'" in byhand(*words("--recompute", "mlp"), code=2).err
+
+
+def test_changed_data_is_not_gone_on_with(byhand, here):
+    byhand(*words())
+    (here / "text.txt").write_text(TEXT.replace("cat", "hat"))
+    answer = byhand("train", "--out", "out", "--resume", "--steps", "6", code=2)
+    assert "text.txt is no longer what this training learned from" in answer.err and answer.err.count("\n") == 1
+    (here / "text.txt").write_text(TEXT)
+    assert byhand("train", "--out", "out", "--resume", "--steps", "6").out

@@ -261,3 +261,16 @@ def test_the_step_that_is_no_number_is_named(kind):
             do(batch)
     made.parameters.values["blocks.1.mlp.up.weight"][3, 5] = kept
     assert made.learn(batch) == good
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["gpt2-tiny", "original-tiny"])
+def test_what_is_computed_again_changes_no_bit(name, kind):
+    plain, batch = learner(name, kind), given(name)
+    computing = engine(kind, "float32")
+    again = frozenset(each for each in computing.saved(plain.program) if ".mlp." in each or "norm" in each)
+    made = computing.learner(plain.program, Parameters(plain.program, model(name).weights), again)
+    assert again and made.learn(prepared(made.program, batch)) == plain.learn(prepared(plain.program, batch))
+    assert all(
+        same_bits(made.parameters.gradients[each], plain.parameters.gradients[each]) for each in plain.program.weights
+    )
