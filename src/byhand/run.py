@@ -230,7 +230,7 @@ class Run:
             actions["from_run"] = taken(from_run.look(address), shape, where, address)
         return self.edited(planned(address, where, actions))
 
-    def edited(self, each: Edit) -> Run:
+    def edited(self, each: Edit, progress: Progress = silent) -> Run:
         """The run with one more edit, made from the first value that it touches."""
         setting, program, address = self.setting, self.program, each.address
         touched = program.dependents(address)
@@ -247,7 +247,7 @@ class Run:
         if address in self.kept:
             # the value itself needs no step: it is what was kept, changed
             kept[address] = frozen(setting.round(each.apply(self.kept[address]), self.kept[address]))
-        kept |= new.compute([name for name in again if name not in kept], silent)
+        kept |= new.compute([name for name in again if name not in kept], progress)
         return new
 
     def diff(self, other: Run) -> Diff:
