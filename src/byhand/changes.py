@@ -105,3 +105,12 @@ def numbers(value: Any, address: str) -> Any:
     if array.dtype.kind not in "fiubV":  # V: bfloat16
         raise InputError(f"{address}: {str(value)!r:.50} is no number; give a number or an array of numbers")
     return array[()]
+
+
+def taken(other: Array, shape: Shape, where: Place, address: str) -> Array:
+    """The same part of another run's value."""
+    if other.shape != shape:
+        raise ShapeError(
+            f"{address} has shape {other.shape} in the other run and {shape} here; run texts of equal length"
+        )
+    return other[where]

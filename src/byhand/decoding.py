@@ -22,11 +22,11 @@ from byhand.engines import REFERENCE, Engine, Steps
 from byhand.engines.reference import Precision
 from byhand.errors import AddressError, InputError
 from byhand.growing import NO_END, Cache, Placed, checked, crossing, static_addresses
-from byhand.inputs import array_of, prepare, within
+from byhand.inputs import array_of, changed_input, prepare, within
 from byhand.memory import refuse_too_large
 from byhand.operators import append, mask
 from byhand.program import Program
-from byhand.run import Run, changed_input, silent, to_keep
+from byhand.run import Run, silent, to_keep
 from byhand.setting import Setting, Tokens
 from byhand.shapes import Shape, whole
 from byhand.tensor import Tensor

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from byhand import markup
 from byhand.errors import InputError
 from byhand.program import Program
 from byhand.shapes import Index
@@ -87,14 +88,42 @@ class Diff:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        if not self.changes:
+            return markup.card(markup.paragraph(str(self)))
+        rows = [
+            (
+                f"{each.address}[{','.join(map(str, each.index))}]",
+                f"{each.before:.6g}",
+                f"{each.after:.6g}",
+                f"{each.count} of {each.size}",
+            )
+            for each in self.changes
+        ]
+        outputs = [("before", self.before), ("after", self.after)]
+        return markup.card(
+            markup.paragraph(f"first: {self.first}"),
+            markup.table(rows, ("where it differs most", "before", "after", "numbers that differ")),
+            *(
+                markup.bars(chances(logits_V, self.labels), f"next token {when}")
+                for when, logits_V in outputs
+                if logits_V is not None
+            ),
+        )
 
-def best(logits_V: Array, labels: tuple[str, ...], most: int = 3) -> str:
-    """The most likely tokens with their probabilities."""
+
+def chances(logits_V: Array, labels: tuple[str, ...], most: int = 5) -> list[tuple[str, float, str]]:
+    """The most likely tokens with their probabilities, as a number and as it is written."""
     wide_V = logits_V.astype(np.float64)
     probs_V = np.exp(wide_V - wide_V.max())
     probs_V /= probs_V.sum()
     order = np.argsort(-probs_V, kind="stable")[:most]
-    return ", ".join(f"{quoted(labels[v]) if labels else v} {probs_V[v]:.1%}" for v in order)
+    return [(quoted(labels[v]) if labels else str(v), float(probs_V[v]), f"{probs_V[v]:.1%}") for v in order]
+
+
+def best(logits_V: Array, labels: tuple[str, ...], most: int = 3) -> str:
+    """The most likely tokens with their probabilities."""
+    return ", ".join(f"{name} {written}" for name, _, written in chances(logits_V, labels, most))
 
 
 def diff(one: Comparable, other: Comparable, labels: tuple[str, ...] = ()) -> Diff:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from byhand import notation
+from byhand import markup, notation
 from byhand.addresses import base, known
 from byhand.arithmetic import exact_sum
 from byhand.changes import Edit
@@ -191,6 +191,27 @@ class Explanation:
         return text(self)
 
     __repr__ = __str__
+
+    def _repr_html_(self, most: int = 12) -> str:
+        lines = [markup.heading(f"{self.address}{place(self.index)}", f"{self.operator or self.kind}, {self.dtype}")]
+        for name, remark in (("edited", self.note), ("computed otherwise", self.remark)):
+            lines += [markup.paragraph(f"{name}: {remark}")] * bool(remark)
+        if not self.operands and not self.working:
+            return markup.card(*lines, markup.paragraph(f"{notation.number(float(self.stored), 17)}: {leaf(self)}"))
+        ways = [(way.name, way.formula, notation.number(way.value, 6)) for way in self.working]
+        terms = [(str(i), notation.number(term.value, 9), term.numbers) for i, term in enumerate(self.terms[:most])]
+        left = exact_sum([term.value for term in self.terms[most:]])
+        rest = [("...", notation.number(left, 9), f"the other {len(self.terms) - most}")] * (len(self.terms) > most)
+        check = [
+            ("stored", notation.number(float(self.stored), 17)),
+            ("recomputed in float64", notation.number(self.value, 17)),
+            ("difference", agreement(self)),
+        ]
+        working = markup.fold(f"{len(ways)} lines of working", markup.table(ways[:100], words=2)) if ways else ""
+        addends = markup.table([*terms, *rest], ("term", "value", "from"))
+        return markup.card(
+            *lines, markup.paragraph(f"= {self.formula}", code=True), working, addends, markup.table(check)
+        )
 
 
 def axes_of(run: Values, address: str) -> str:

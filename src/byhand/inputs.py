@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from byhand.changes import Edit
 from byhand.errors import InputError
 from byhand.program import Program
+from byhand.weights import frozen
 
 Array = np.ndarray[Any, Any]
 NO_TARGET = -1  # marks a place whose next token is not to be predicted
@@ -241,3 +243,13 @@ def within(array: Array, low: float, high: float, what: str, table: str) -> None
         place = tuple(map(int, np.argwhere(outside)[0]))
         fix = f"{table} has 0 … {high - 1}" if high < np.inf else "they count from 0"
         raise InputError(f"{what} is {array[place]} at {list(place)}; {fix}")
+
+
+def changed_input(each: Edit, before: Array, program: Program) -> Array:
+    """An edited input; it keeps its type. Raises InputError for what the program could not read."""
+    exact = each.apply(before.astype(np.float64))
+    after = exact.astype(before.dtype)
+    if (after != exact).any():
+        raise InputError(f"{each.address} holds {before.dtype.name} values, so this cannot be done: {each}")
+    check(program, each.address, after)
+    return frozen(after)

@@ -97,6 +97,14 @@ class Model:
         Raises InputError, ShapeError, MemoryRefused, NotANumber.
         """
         chosen = engines.engine(engine, dtype)
+        program, prepared = self.prepared(text, source, targets, **given)
+        made = execute(program, self.weights, prepared, precision(dtype), keep, self.tokens, progress, chosen)
+        return replace(made, setting=replace(made.setting, model=self))
+
+    def prepared(
+        self, text: Text, source: Text | None = None, targets: Any = None, **given: Any
+    ) -> tuple[Program, dict[str, Array]]:
+        """The program for these inputs, and all its inputs by address, as `run` makes them. Raises InputError."""
         for name, instead in (("tokens", "the text"), ("source.tokens", "source=")):
             if name in given:
                 raise InputError(f"{name} are given as {instead}; leave {name}= out")
@@ -106,8 +114,7 @@ class Model:
             arrays["source.tokens"] = self.token_ids(source, "source text")
         arrays |= self.target_ids(targets, arrays)
         program = self.program_with("targets" in arrays)
-        prepared = inputs.prepare(program, arrays)
-        return execute(program, self.weights, prepared, precision(dtype), keep, self.tokens, progress, chosen)
+        return program, inputs.prepare(program, arrays)
 
     def kept_bytes(
         self, B: int, T: int, S: int | None = None, *, keep: Keep = "all", dtype: str = "float32"

@@ -20,6 +20,7 @@ from inspect import Parameter
 from math import prod
 from typing import Any, NamedTuple
 
+from byhand import markup
 from byhand.errors import AddressError, InputError, ShapeError
 from byhand.operators.record import Operator
 from byhand.shapes import Shape, bind
@@ -311,15 +312,25 @@ class Program:
 
     def __str__(self) -> str:
         """The steps as text, shapes in letters; `table` has shapes, costs and bytes for a batch."""
-        rows = [
-            (step.address, step.operator.name, step.axes, ", ".join(filter(None, step.reads))) for step in self.steps
-        ]
+        rows = self.lines()
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         heading = f"{self.name}: {len(self)} steps, {self.parameters:,} parameters"
         lines = (
             "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
         )
         return "\n".join([heading, *lines])
+
+    def lines(self) -> list[tuple[str, str, str, str]]:
+        """Of every step: its address, operator, axes, and what it reads."""
+        return [
+            (step.address, step.operator.name, step.axes, ", ".join(filter(None, step.reads))) for step in self.steps
+        ]
+
+    def _repr_html_(self, most: int = 400) -> str:
+        head = markup.heading(self.name, f"{len(self)} steps, {self.parameters:,} parameters")
+        steps = markup.table(self.lines()[:most], ("step", "operator", "axes", "reads"), words=4)
+        more = [markup.paragraph(f"and {len(self) - most} more")] * (len(self) > most)
+        return markup.card(head, markup.fold("the steps", steps, opened=len(self) <= 40), *more)
 
     @property
     def parameters(self) -> int:

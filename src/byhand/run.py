@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from byhand import aliases, contributions
+from byhand import aliases, contributions, listing
 from byhand.addresses import axes_of, base, is_side, known, located, matches, place, resolve, unknown
-from byhand.changes import Edit, numbers, planned
+from byhand.changes import Edit, numbers, planned, taken
 from byhand.checkpoints.files.quantized import Quantized
 from byhand.diff import Diff, diff
 from byhand.engines import REFERENCE, Engine, Steps, Task, reference, silent
@@ -19,12 +19,12 @@ from byhand.errors import AddressError, InputError, ShapeError
 from byhand.explain import explain
 from byhand.explanation import Explanation
 from byhand.gradients import Gradients
-from byhand.inputs import check
+from byhand.inputs import changed_input
 from byhand.memory import ALWAYS_KEPT, refuse_edit, refuse_gradients, refuse_too_large
 from byhand.predictions import Prediction, predictions
 from byhand.program import BackwardStep, Program, Step
 from byhand.setting import Setting, Tokens
-from byhand.shapes import Place, Shape
+from byhand.shapes import Shape
 from byhand.tensor import Tensor
 from byhand.weights import Weights, frozen
 
@@ -45,11 +45,15 @@ class Run:
     kept: dict[str, Array]
     edits: tuple[Edit, ...] = ()
     gradients: Gradients | None = None
+    views: ClassVar[dict[str, Callable[..., Any]]] = {}  # what shows runs, entered by the layers that can
 
     def __repr__(self) -> str:
         B, T = self.inputs["tokens"].shape
         edits = f", {len(self.edits)} edit{'s' * (len(self.edits) > 1)}" * bool(self.edits)
         return f"<run of {self.program.name}: {B} x {T} tokens, {self.dtype}, {len(self.kept)} values kept{edits}>"
+
+    def _repr_html_(self) -> str:
+        return listing.html(self)
 
     # --- looking ----------------------------------------------------------------------------------------------
 
@@ -151,19 +155,7 @@ class Run:
 
     def labels(self, address: str) -> dict[str, list[Any]]:
         """The tokens along the position axes; a list for each text, where there are several."""
-        source = "source." if address.removeprefix("d:").startswith("source.") else ""
-        crossing = "source." if ".cross." in address or address.startswith("cross.") else source
-        asking, asked = (self.inputs.get(f"{prefix}tokens") for prefix in (source, crossing))
-        if asking is None or asked is None:
-            return {}
-        write = self.setting.tokens.text
-        texts = {"T": [[write(int(t)) for t in text] for text in asking]}
-        texts["S"] = texts["T"] if asked is asking else [[write(int(t)) for t in text] for text in asked]
-        if any(each.rule == "cache" for each in self.program.inputs.values()):
-            del texts["S"]  # the keys are those of a cache, whose tokens are not known here
-        if len(asking) == 1:
-            return {letter: names[0] for letter, names in texts.items()}
-        return dict(texts) if "B" in axes_of(self.program, address) else {}
+        return self.setting.labels(address)
 
     def compute(self, targets: Collection[str], progress: Progress) -> dict[str, Array]:
         """Run the steps that make these values from what is kept, and return them; nothing is kept."""
@@ -343,6 +335,20 @@ class Run:
         """One logit as the exact sum of what every part of the model added to the stream. Raises AddressError."""
         return contributions.split(self, batch, position, token)
 
+    # --- showing ----------------------------------------------------------------------------------------------
+
+    def explore(self, **settings: Any) -> Any:
+        """The page of this run: in a notebook a widget, see `explorer.explore`. Raises InputError."""
+        return self.views["explore"](self, **settings)
+
+    def figure(self, what: str, *index: Any, **choice: Any) -> Any:
+        """A picture of a value, or of the next token, see `explorer.figure`; it has `save`. Raises InputError."""
+        return self.views["figure"](self, what, *index, **choice)
+
+    def report(self, path: Any, **settings: Any) -> Any:
+        """One HTML file that shows chosen values without Python, see `explorer.report`. Raises InputError."""
+        return self.views["report"](self, path, **settings)
+
 
 # --- making runs ------------------------------------------------------------------------------------------------
 
@@ -379,22 +385,3 @@ def to_keep(program: Program, keep: Keep) -> frozenset[str]:
     if any(pattern.startswith("d:") for pattern in patterns):
         raise InputError("keep= is for values; gradients are made, all of them, by run.backward()")
     return frozenset(matches(program, patterns)) & program.producer.keys() | program.producer.keys() & ALWAYS_KEPT
-
-
-def taken(other: Array, shape: Shape, where: Place, address: str) -> Array:
-    """The same part of another run's value."""
-    if other.shape != shape:
-        raise ShapeError(
-            f"{address} has shape {other.shape} in the other run and {shape} here; run texts of equal length"
-        )
-    return other[where]
-
-
-def changed_input(each: Edit, before: Array, program: Program) -> Array:
-    """An edited input; it keeps its type. Raises InputError for what the program could not read."""
-    exact = each.apply(before.astype(np.float64))
-    after = exact.astype(before.dtype)
-    if (after != exact).any():
-        raise InputError(f"{each.address} holds {before.dtype.name} values, so this cannot be done: {each}")
-    check(program, each.address, after)
-    return frozen(after)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from byhand.addresses import axes_of
 from byhand.engines import REFERENCE, Engine
 from byhand.engines.reference import Precision
 from byhand.program import Program
@@ -40,7 +41,9 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Setting:
-    """The program, weights and inputs of a run, its precision, the addresses of the values to keep, and its engine."""
+    """The program, weights and inputs of a run, its precision, the addresses of the values to keep, its engine, and
+    the model that was run, where it was one.
+    """
 
     program: Program
     weights: Weights
@@ -49,6 +52,7 @@ class Setting:
     keep: frozenset[str]
     tokens: Tokens = field(default_factory=Tokens)
     engine: Engine = REFERENCE
+    model: Any = None
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
@@ -59,3 +63,19 @@ class Setting:
     def round(self, array: Array, like: Array) -> Array:
         """An array in the type that a value of this run has."""
         return self.precision.keep(array, wide=like.dtype == self.precision.computed)
+
+    def labels(self, address: str) -> dict[str, list[Any]]:
+        """The tokens along the position axes; a list for each text, where there are several."""
+        source = "source." if address.removeprefix("d:").startswith("source.") else ""
+        crossing = "source." if ".cross." in address or address.startswith("cross.") else source
+        asking, asked = (self.inputs.get(f"{prefix}tokens") for prefix in (source, crossing))
+        if asking is None or asked is None:
+            return {}
+        write = self.tokens.text
+        texts = {"T": [[write(int(t)) for t in text] for text in asking]}
+        texts["S"] = texts["T"] if asked is asking else [[write(int(t)) for t in text] for text in asked]
+        if any(each.rule == "cache" for each in self.program.inputs.values()):
+            del texts["S"]  # the keys are those of a cache, whose tokens are not known here
+        if len(asking) == 1:
+            return {letter: names[0] for letter, names in texts.items()}
+        return dict(texts) if "B" in axes_of(self.program, address) else {}

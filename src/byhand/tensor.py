@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from byhand import markup
 from byhand.shapes import pick, within
 from byhand.tokenizer import quoted
 
@@ -103,6 +104,13 @@ class Tensor(NDArrayOperatorsMixin):
         tokens = "".join(f"\n{name}: {' '.join(map(quoted, names))}" for name, names in labels)
         numbers = np.array2string(self.array, precision=4, suppress_small=True, threshold=200, edgeitems=3)
         return f"{self.address}  {sizes}  {self.dtype}{tokens}\n{numbers}"
+
+    def _repr_html_(self) -> str:
+        sizes = " ".join(f"{letter}={size}" for letter, size in zip(self.axes, self.shape, strict=True)) or "a number"
+        names = {letter: given for letter, given in self.labels.items() if not several(given)}
+        return markup.card(
+            markup.heading(self.address, f"{sizes}  {self.dtype}"), markup.array(self.array, self.axes, names)
+        )
 
 
 def is_whole(place: Any) -> bool:
