@@ -345,9 +345,9 @@ class Run:
         """A picture of a value, or of the next token, see `explorer.figure`; it has `save`. Raises InputError."""
         return self.views["figure"](self, what, *index, **choice)
 
-    def report(self, path: Any, **settings: Any) -> Any:
+    def report(self, path: Any, views: Any = None, **settings: Any) -> Any:
         """One HTML file that shows chosen values without Python, see `explorer.report`. Raises InputError."""
-        return self.views["report"](self, path, **settings)
+        return self.views["report"](self, path, views, **settings)
 
 
 # --- making runs ------------------------------------------------------------------------------------------------

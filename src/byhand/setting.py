@@ -68,14 +68,18 @@ class Setting:
         """The tokens along the position axes; a list for each text, where there are several."""
         source = "source." if address.removeprefix("d:").startswith("source.") else ""
         crossing = "source." if ".cross." in address or address.startswith("cross.") else source
-        asking, asked = (self.inputs.get(f"{prefix}tokens") for prefix in (source, crossing))
+        asking, asked = (self.texts.get(f"{prefix}tokens") for prefix in (source, crossing))
         if asking is None or asked is None:
             return {}
-        write = self.tokens.text
-        texts = {"T": [[write(int(t)) for t in text] for text in asking]}
-        texts["S"] = texts["T"] if asked is asking else [[write(int(t)) for t in text] for text in asked]
+        names = {"T": asking, "S": asked}
         if any(each.rule == "cache" for each in self.program.inputs.values()):
-            del texts["S"]  # the keys are those of a cache, whose tokens are not known here
+            del names["S"]  # the keys are those of a cache, whose tokens are not known here
         if len(asking) == 1:
-            return {letter: names[0] for letter, names in texts.items()}
-        return dict(texts) if "B" in axes_of(self.program, address) else {}
+            return {letter: list(texts[0]) for letter, texts in names.items()}
+        return {letter: list(texts) for letter, texts in names.items()} if "B" in axes_of(self.program, address) else {}
+
+    @cached_property
+    def texts(self) -> dict[str, list[list[str]]]:
+        """The texts of the inputs that are tokens, token by token, by address."""
+        given = {name: self.inputs[name] for name in ("tokens", "source.tokens") if name in self.inputs}
+        return {name: [[self.tokens.text(int(t)) for t in text] for text in ids] for name, ids in given.items()}
