@@ -18,7 +18,7 @@ def cells(grid):
 def test_the_stream():
     rows = cells(compile(aab(), "gpt2").look().stream())
     assert rows["tokens"][0] == "0-2"
-    assert rows["1 back"] == ("6-8", "1 back", "a b ^", "layer 0 attention", "layer 0 next")
+    assert rows["1 back"] == ("9-11", "1 back", "a b ^", "layer 0 attention", "layer 0 next")
     assert rows["position"][4] == "layer 0 1 back (query, key)"
     assert rows["next"][4] == "logits"
     counted = cells(compile(histogram(), "llama").look().stream())

@@ -1,8 +1,12 @@
-"""The programs of the zoo: right on all short texts and on thousands of long ones, in float32, on both engines."""
+"""The programs of the zoo: right on short texts and on long ones, in float32, on both engines; and `verify` itself.
+
+``python -m tests.wiring.exact`` runs all short texts and 100,000 long ones, in transformers too.
+"""
 
 import numpy as np
 import pytest
 
+from byhand import load
 from byhand.errors import InputError
 from byhand.wiring import compile, mutants, verify
 from byhand.wiring.verifying import longest
@@ -11,15 +15,22 @@ from byhand.wiring.zoo.addition import addition, follows, random_sum, task
 
 from .programs import FAMILIES, doubled
 
+EVERY = [(name, family) for name, program in PROGRAMS.items() for family in program.families]
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", list(PROGRAMS))
-def test_a_program_is_right_on_short_texts_and_on_thousands_of_long_ones(name, family):
-    program = PROGRAMS[name]
-    found = compile(program.make(), family).verify(program.follows, texts=program.texts, exhaustive=6_000)
+
+@pytest.mark.parametrize("name, family", EVERY)
+def test_a_program_is_right_on_short_texts_and_on_long_ones(name, family):
+    """With the weights that come with the package."""
+    program, model = PROGRAMS[name], load(f"wired-{name}-{family}")
+    found = verify(program.make(), model, program.follows, texts=program.texts, exhaustive=300, random=60)
     assert found.passed, found
-    assert found.claimed >= 2_000 * 4 if program.texts else found.claimed == found.checked
-    assert found.texts > 3_000
+    assert found.texts >= 60 and found.claimed >= 60
+
+
+def test_whatever_a_program_cannot_be_is_said():
+    for name, program in PROGRAMS.items():
+        assert {*program.families, *program.impossible} == set(FAMILIES), name
+        assert program.families and all(program.impossible.values())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -70,6 +81,16 @@ def test_a_model_that_is_not_the_wirings_is_found():
     found = verify(wiring, model, engines=["reference"])
     assert [failure.expected for failure in found.failures] == ["a"]
     assert "expected 'a' (wiring, engine reference), got 'b'" in str(found)
+
+
+def test_an_engine_of_ones_own():
+    """Any function from ids to logits can be verified: here one that knows the answer, and one that does not."""
+    wired = compile(PROGRAMS["aab"].make())
+    right = wired.verify(engines=[lambda ids: wired.model.run(ids).look("logits")], exhaustive=64, random=4)
+    wrong = wired.verify(engines=[lambda ids: -wired.model.run(ids).look("logits")], exhaustive=64, random=4)
+    assert right.passed and not wrong.passed
+    with pytest.raises(InputError, match="no engine 'gpu'"):
+        wired.verify(engines=["gpu"])
 
 
 def test_a_verification_of_nothing_is_refused():

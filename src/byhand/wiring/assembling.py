@@ -10,10 +10,10 @@ import numpy as np
 from byhand.families import gpt2, llama
 from byhand.loading import make
 from byhand.model import Model
+from byhand.tokenizer.letters import letters
 from byhand.wiring.deciding import Unit, ratio, read_numbers
 from byhand.wiring.heads import Design, power, unit_row
 from byhand.wiring.layout import LOUD, Slot
-from byhand.wiring.letters import tokenizer
 from byhand.wiring.matching import Affine
 from byhand.wiring.moments import moments
 from byhand.wiring.planning import Plan, widened
@@ -52,7 +52,13 @@ def assemble(made: Plan, head_width: int | None) -> tuple[Plan, Model]:
     if made.name == "gpt2":
         weights |= {"position.weight": position_table(made, config.context)}
     stored = {address: np.ascontiguousarray(array, np.float32) for address, array in weights.items()}
-    return made, make(made.family, config, stored, tokenizer=tokenizer(made.wiring), name=made.wiring.name)
+    return made, make(
+        made.family,
+        config,
+        stored,
+        tokenizer=letters(made.wiring.tokens.domain, made.wiring.name),
+        name=made.wiring.name,
+    )
 
 
 def split(used: int, heads: int, needed: int, head_width: int | None) -> tuple[int, int]:
@@ -132,7 +138,7 @@ def attention(made: Plan, layer: int, heads: int, head_width: int) -> dict[str, 
 
 def louder(design: Design, head_width: int) -> Affine:
     """Queries that are still as strong after the division by the root of the head's width."""
-    return design.query.scaled(power(sqrt(head_width)))
+    return design.query.scaled(sqrt(head_width) if design.averages else power(sqrt(head_width)))
 
 
 def units_of(made: Plan, layer: int) -> tuple[list[Unit], Array]:

@@ -16,6 +16,7 @@ from byhand.wiring.planning import Choices, Plan, plan
 from byhand.wiring.proof import Proof, prove
 from byhand.wiring.refusals import WiringError, refuse
 from byhand.wiring.report import Report, report
+from byhand.wiring.rotating import rotation, turned, turned_back, turned_plan
 from byhand.wiring.seeing import Sight
 from byhand.wiring.verifying import Spec, Verification, verify
 from byhand.wiring.wiring import Wiring
@@ -53,9 +54,23 @@ class Wired:
         weights = given(self.model.program, {**self.model.weights, **arrays})
         return checked(replace(self, model=replace(self.model, weights=weights)))
 
+    def rotated(self, seed: int = 0, *, certain: bool = True) -> Wired:
+        """The same function in a random basis: all weights that touch the stream are dense, and `look` turns them back.
+
+        `plan.basis` [D, D] is the rotation. It is proven anew, with the rounding that dense products bring; raises
+        WiringError where that reaches a margin. certain: False gives the model even so; its report says where.
+        """
+        basis = rotation(self.model.config.width, seed, centred=self.plan.name == "gpt2")
+        made = replace(self, plan=turned_plan(self.plan, basis), model=turned(self.model, basis))
+        return checked(made) if certain else made
+
     def look(self, model: Model | None = None) -> Sight:
         """Its stream, heads and rules in the names of its variables, read off the weights."""
-        return Sight(self, model)
+        if self.plan.basis is None:
+            return Sight(self, model)
+        basis = self.plan.basis
+        plan = replace(turned_plan(self.plan, basis.T), basis=None)
+        return Sight(replace(self, plan=plan, model=turned_back(model or self.model, basis)))
 
     def verify(self, spec: Spec | None = None, **settings: Any) -> Verification:
         """Run it, see `verifying.verify`: on all short texts and on random ones, against the wiring and a spec."""

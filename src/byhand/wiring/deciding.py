@@ -22,6 +22,7 @@ from byhand.wiring.variables import Number, Read, Variable
 
 Array = np.ndarray[Any, Any]
 STEEPEST = 2.0**30
+STEEP = 8.0  # for steps of a form, whose margins are narrow: the more, the more of a margin is left for rounding
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,15 @@ class Decided:
     base: Array
 
 
-def step(column: Array, constant: float, margin: float, writes: Array, act: Activation, site: str) -> list[Unit]:
-    """Two units that write a row where columns . x + constant is at least margin, and nothing where at most -margin."""
+def step(
+    column: Array, constant: float, margin: float, writes: Array, act: Activation, site: str, steep: float = 2.0
+) -> list[Unit]:
+    """Two units that write a row where columns . x + constant is at least margin, and nothing where at most -margin.
+
+    steep: at the margin, by how many times what the activation needs at least.
+    """
     width = 2.0 ** floor(log2(margin) + 1e-9)
-    slope = power(2 * max(act.above, act.below) / (margin - width / 2))
+    slope = power(steep * max(act.above, act.below) / (margin - width / 2))
     if slope > STEEPEST:
         refuse(
             site,
@@ -121,15 +127,14 @@ def indicator(variable: Variable, allowed: frozenset[int], layout: Layout, site:
 
 def step_units(part: Steps, layout: Layout, act: Activation, site: str) -> list[Unit]:
     """A step wherever the wanted value changes, halfway between the two numbers."""
-    column = sum(
-        (read_numbers(read, each, layout, site) for read, each in part.form.terms.items()), np.zeros(layout.width)
-    )
+    form = part.form.centred()
+    column = sum((read_numbers(read, each, layout, site) for read, each in form.terms.items()), np.zeros(layout.width))
     units = []
     for (low, before), (high, after) in zip(part.images, part.images[1:], strict=False):
         if before != after:
-            middle, margin = float((low + high) / 2 - part.form.constant), float((high - low) / 2)
+            middle, margin = float((low + high) / 2 - form.constant), float((high - low) / 2)
             change = layout.row(part.out.name, after) - layout.row(part.out.name, before)
-            units += step(column, -middle, margin, change, act, site)
+            units += step(column, -middle, margin, change, act, site, STEEP)
     return units
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from byhand.wiring import codes
 from byhand.wiring.layout import Layout
 from byhand.wiring.matching import Affine, constant
-from byhand.wiring.parts import Attending, Average, Head
+from byhand.wiring.parts import ONLY, Attending, Average, Head
 from byhand.wiring.refusals import refuse
 
 Array = np.ndarray[Any, Any]
 NEED = 120.0  # the gap of two scores: exp(-104) is 0 in float32; the rest is for rounding
-LEAK = 32.0  # for averages: exp(-32) of all other keys together is below what is read off
+LEAK = 16.0  # for averages: exp(-16) of each other key is below what is read off, and more only adds noise
 STRONGEST = 2.0**24  # beyond, float32 scores are further apart than the steps that they are made of
 QUIET = 60  # by how much a gap must exceed what rounding can do to it, when codes are chosen
 UNIT = 2.0**-24  # the rounding of float32, relative
@@ -26,7 +26,7 @@ UNIT = 2.0**-24  # the rounding of float32, relative
 class Design:
     """One head: queries, keys and values as columns on the stream, and the rows that its output adds to the stream.
 
-    output: [value features, D].
+    output: [value features, D]; averages: its scores are logarithms of weights, and must not become stronger.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Design:
     key: Affine
     value: Affine
     output: Array
+    averages: bool = False
 
     @property
     def width(self) -> int:
@@ -54,19 +55,25 @@ def power(at_least: float) -> float:
     return 2.0 ** ceil(log2(at_least) - 1e-9)
 
 
+def short(at_least: float) -> float:
+    """The smallest number of four significant bits that is not less, which every precision can hold."""
+    unit = power(at_least) / 16
+    return ceil(at_least / unit - 1e-9) * unit
+
+
 def strengths(levels: int, step: float, reach: float, drift: float, site: str) -> tuple[float, float]:
     """How strongly to score content, and position, where the latest or first match is picked.
 
     levels: how many are wanted; step: by how much the position feature differs between neighbours; reach: how large it
     is; drift: by how much content scores change from a position to the next. Raises WiringError.
     """
-    content = power(NEED)
+    content = short(NEED)
     for _ in range(40):
-        position = power((NEED + drift * content) / step)
+        position = short((NEED + drift * content) / step)
         wanted = NEED + (2 if levels > 1 else 1) * position * reach
         if content >= wanted:
             break
-        content = power(wanted)
+        content = short(wanted)
     if max(content, position) > STRONGEST:
         refuse(site, f"to tell neighbours apart its scores would have to reach {content:.0g}; shorten the context")
     return content, position
@@ -117,4 +124,4 @@ def place_in(layout: Layout, name: str, row: Array) -> Array:
 
 def asked_latest(head: Attending) -> bool:
     """Whether the position of a key matters beside what it says."""
-    return isinstance(head, Head) and not hasattr(head.where, "distance")
+    return isinstance(head, Head) and head.pick != ONLY and not hasattr(head.where, "distance")

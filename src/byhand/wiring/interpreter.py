@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
+from math import lcm
 from typing import TYPE_CHECKING, Any
 
 from byhand.errors import InputError
 from byhand.wiring.parts import FIRST, Attending, Average, Deciding, Level, Offset, Table
 from byhand.wiring.refusals import refuse
-from byhand.wiring.variables import Value, Variable
+from byhand.wiring.variables import Read, Value, Variable
 
 if TYPE_CHECKING:
     from byhand.wiring.wiring import Wiring
@@ -54,18 +56,20 @@ def attend(head: Attending, values: Values) -> list[Any]:
         asks, says = places(head.where.query, values), places(head.where.key, values)
         found = [matches(head.where.levels[asks[at]], says, at) for at in positions]
     if isinstance(head, Average):
-        return [mean(head, values, each) for each in found]
+        return means(head, places(head.read, values), found)
     read = values[head.read.name]
     pick = 0 if head.pick == FIRST else -1
     nothing = read if head.default is None else [head.default] * len(read)
     return [read[each[pick]] if each else nothing[at] for at, each in enumerate(found)]
 
 
-def mean(head: Average, values: Values, found: Sequence[int]) -> Fraction:
-    """The mean of the numbers at these positions and of the begin token's."""
-    numbers = dict(zip(head.read.domain, head.numbers, strict=True)) if head.read else {}
-    total = sum(numbers[values[head.read.name][each]] for each in found) if head.read else 0
-    return (total + head.begin * head.weight) / (len(found) + head.weight)
+def means(head: Average, read: Sequence[int], found: Sequence[Sequence[int]]) -> list[Fraction]:
+    """The mean of the numbers at the positions found for each, and of the begin token's; read: places, by position."""
+    shared = lcm(*(number.denominator for number in head.numbers))
+    whole = [int(number * shared) for number in head.numbers]  # quicker to sum than fractions
+    sums = [Fraction(sum(whole[read[each]] for each in some), shared) for some in found]
+    begin = head.begin * head.weight
+    return [(total + begin) / (len(some) + head.weight) for total, some in zip(sums, found, strict=True)]
 
 
 def matches(row: Sequence[Level], says: Sequence[int], at: int) -> list[int]:
@@ -84,11 +88,24 @@ def places(variable: Variable | None, values: Values) -> list[int]:
 
 def decide(part: Deciding, values: Values, at: int) -> Value:
     """What a feed-forward writes at a position."""
+    reads = part.inputs if isinstance(part, Table) else part.form.terms
+    return outcome(part, tuple(values[each.name][at] for each in reads))
+
+
+@lru_cache(maxsize=100_000)
+def outcome(part: Deciding, given: tuple[Value, ...]) -> Value:
+    """What a feed-forward makes of these values of what it reads."""
     if isinstance(part, Table):
-        here = [each.places[values[each.name][at]] for each in part.inputs]
+        here = [each.places[value] for each, value in zip(part.inputs, given, strict=True)]
         fits = (rule.then for rule in part.rules if all(p in some for p, some in zip(here, rule.when, strict=True)))
         return part.out.domain[next(fits, part.default)]
-    number = part.form.constant
-    for read, numbers in part.form.terms.items():
-        number += numbers[read.places[values[read.name][at]]]
-    return part.out.domain[part.places[number]]
+    terms = zip(part.form.terms.items(), given, strict=True)
+    number = part.form.constant + sum(worth(read, numbers, value) for (read, numbers), value in terms)
+    return part.out.domain[part.place(number)]
+
+
+def worth(read: Read, numbers: Sequence[Fraction], value: Value) -> Fraction:
+    """What a value adds to a form. A number that nobody foresaw, as in mutants, adds its share like all others."""
+    if value in read.places:
+        return numbers[read.places[value]]
+    return value * next(number / each for number, each in zip(numbers, read.options, strict=True) if each)

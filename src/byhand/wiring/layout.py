@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, log2
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def lay_out(wiring: Wiring, circles: Circles, scratch: Array, tied: bool) -> dic
         put(POSITION, circles.codes(), range(wiring.context), 0)
     for read in list(wiring.variables.values())[1:]:
         if isinstance(read, Number):
-            made = np.array([float(each) for each in read.values])[:, None] * scratch
+            made = np.array([float(each) for each in read.values])[:, None] * scratch * loudness(read)
             put(read.name, made, read.values, read.when, None if read.when + 1 == last else read.when + 1)
         elif tied and shares(wiring, read):
             slots[read.name] = over_tokens(wiring, read, read.name, last)
@@ -93,6 +94,11 @@ def lay_out(wiring: Wiring, circles: Circles, scratch: Array, tied: bool) -> dic
     if tied and wiring.predicted is not None and not shares(wiring, wiring.predicted):
         slots[NEXT] = over_tokens(wiring, wiring.predicted, NEXT, last)
     return slots
+
+
+def loudness(read: Number) -> float:
+    """The power of two by which a number is written larger, so that its values come close to 1."""
+    return 2.0 ** -ceil(log2(max((abs(float(value)) for value in read.values if value), default=1.0)))
 
 
 def shares(wiring: Wiring, read: Variable) -> bool:

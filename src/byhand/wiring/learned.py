@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -16,19 +17,23 @@ from byhand.wiring.heads import (
     Start,
     asked_latest,
     power,
+    short,
     strengths,
     value_of,
 )
 from byhand.wiring.layout import POSITION, Layout
 from byhand.wiring.matching import Affine, beside, constant, content
-from byhand.wiring.parts import FIRST, Attending, Average, Offset, Scores
+from byhand.wiring.parts import FIRST, ONLY, Attending, Average, Offset, Scores
 from byhand.wiring.positions import COSINE, SINE, Circles, periods
 from byhand.wiring.refusals import refuse
+from byhand.wiring.variables import Variable
 from byhand.wiring.wiring import Wiring
+
+CALM = 2.0**11  # scores beyond this are worth another circle: a low precision could not tell them apart
 
 
 def circles_for(wiring: Wiring, given: tuple[float, ...] | None = None) -> Circles:
-    """The position table with the fewest dimensions that tells all distances apart. Raises WiringError.
+    """The position table with the fewest circles that tell all distances apart without a shout. Raises WiringError.
 
     given: periods to use instead of those found.
     """
@@ -37,11 +42,12 @@ def circles_for(wiring: Wiring, given: tuple[float, ...] | None = None) -> Circl
     if not any(isinstance(head.where, Offset) for head in heads):
         return Circles(wiring.context, (), arc)
     choices = [given] if given is not None else [periods(wiring.context, count) for count in range(1, 5)]
-    for each in choices:
-        circles = Circles(wiring.context, each, arc)
-        loss, _ = circles.loss()
-        if loss / 2 > QUIET * 64 * UNIT * len(each):
-            return circles
+    made = [Circles(wiring.context, each, arc) for each in choices]
+    good = [each for each in made if each.loss()[0] / 2 > QUIET * 64 * UNIT * len(each.periods)]
+    if good:
+        calm = [each for each in good if power(2 * NEED / each.loss()[0]) <= CALM]
+        return (calm or good[-1:])[0]
+    circles = made[-1]
     loss, where = circles.loss()
     why = f"distances {where} apart look alike (they differ by {loss:.1g})"
     refuse(
@@ -58,7 +64,7 @@ def design(circles: Circles, head: Attending, layout: Layout, start: Start, site
     else:
         query, key = by_content(head, head.where, layout, circles, start, site)
     value, output = value_of(head, layout, start, site)
-    return Design(head.name, query, key, value, output)
+    return Design(head.name, query, key, value, output, isinstance(head, Average))
 
 
 def by_distance(distance: int, layout: Layout, circles: Circles, start: Start, site: str) -> tuple[Affine, Affine]:
@@ -100,15 +106,34 @@ def with_begin(
     return beside([query, constant(layout.width, asks)]), beside([key, more])
 
 
+def balanced(features: Affine, variable: Variable | None, layout: Layout) -> Affine:
+    """The same features by weights that sum to 0, which do not see how far off the mean is that a layer norm takes."""
+    if variable is None:
+        return features
+    slot = layout.slots[variable.name]
+    weights, level = features.weights.copy(), features.weights[slot.dims].mean(0)
+    weights[slot.dims] -= level
+    return Affine(weights, features.constant + level * slot.codes[0].sum())
+
+
 def by_content(
     head: Attending, where: Scores, layout: Layout, circles: Circles, start: Start, site: str
 ) -> tuple[Affine, Affine]:
     mean = isinstance(head, Average)
     found = content(where, layout, mean, site)
+    if mean:
+        found = replace(
+            found,
+            query=balanced(found.query, where.query, layout),
+            key=balanced(found.key, where.key, layout),
+        )
     key = found.key.at(start.stream, start.dim, np.zeros(found.key.count))
     if isinstance(head, Average):
         bonus = found.begin + log(head.weight) / LEAK
         return with_begin(found.query.scaled(LEAK), key, LEAK, bonus, layout, start)
+    if head.pick == ONLY:
+        strong = short(NEED)
+        return with_begin(found.query.scaled(strong), key, strong, found.begin, layout, start)
     step = 2 / (circles.context - 1)
     strong, position = strengths(found.levels, step, 1.0, 0.0, site)
     query, key = with_begin(found.query.scaled(strong), key, strong, found.begin, layout, start)

@@ -64,10 +64,12 @@ def content(where: Scores, layout: Layout, mean: bool, site: str) -> Content:
     """The features of a table. mean: all that is wanted has the score 0, exactly. Raises WiringError.
 
     Each row of the table is replaced by the ranks of its levels: 1, 2, ... for what is wanted, -1 for never, so that
-    the closest levels are 1 apart and 0 is left for the begin token.
+    the closest levels are 1 apart and 0 is left for the begin token; or all of them are one more.
     """
     ranks = ranked(where, mean)
     count = int(ranks.max(initial=1)) if not mean else 1
+    begin = float(not mean and (ranks < 0).mean() > 1 / 2)
+    ranks = ranks + begin  # where most products are 0, few errors are left
     sides = (codes_of(where.query, layout), codes_of(where.key, layout))
     for left, right in factors(ranks):
         features = [
@@ -75,7 +77,7 @@ def content(where: Scores, layout: Layout, mean: bool, site: str) -> Content:
             for variable, side in zip((where.query, where.key), (left, right), strict=True)
         ]
         if features[0] is not None and features[1] is not None:
-            return Content(features[0], features[1], ranks, 0.0, count)
+            return Content(features[0], features[1], ranks, begin, count)
     return by_signs(where, layout, sides, ranks, mean, site)
 
 
@@ -117,7 +119,7 @@ def feature(variable: Variable | None, layout: Layout, wanted: Array) -> Affine 
 def by_signs(where: Scores, layout: Layout, sides: tuple[Array, Array], ranks: Array, mean: bool, site: str) -> Content:
     """Equality of values in codes other than one-hot: the products of the codes themselves. Raises WiringError."""
     query, key = where.query, where.key
-    wanted = ranks >= (0 if mean else 1)
+    wanted = ranks > ranks.min(initial=0)
     if query is None or key is None or not (wanted.sum(1) <= 1).all():
         refuse(site, "its codes are not free enough for this table of scores; write the variables one-hot")
     left = sides[0]

@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import replace
 from typing import Any
 
-from byhand.wiring.parts import FIRST, LATEST, Average, Head, Offset, Rule, Steps, Table
+from byhand.wiring.parts import FIRST, LATEST, ONLY, Average, Head, Offset, Rule, Steps, Table
 from byhand.wiring.variables import Variable
 from byhand.wiring.wiring import Layer, Wiring
 
@@ -37,7 +37,7 @@ def other_heads(head: Any, context: int) -> Iterator[tuple[str, Any]]:
         away = head.where.distance + (1 if head.where.distance + 1 < context else -1)
         yield f"offset -{away}", replace(head, where=Offset(away))
         return
-    if isinstance(head, Head):
+    if isinstance(head, Head) and head.pick != ONLY:
         other = LATEST if head.pick == FIRST else FIRST
         yield f"pick {other}", replace(head, pick=other)
     for asks, row in enumerate(head.where.levels):

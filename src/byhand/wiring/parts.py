@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import product
 from typing import Any
 
+from byhand.wiring.given import answer, known, level
 from byhand.wiring.refusals import refuse
 from byhand.wiring.variables import Form, Number, Value, Variable
 
 Level = float | None  # how much a key is wanted; None: not at all
-LATEST, FIRST = "latest", "first"
+LATEST, FIRST, ONLY = "latest", "first", "only"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Scores:
         """Whether a query always finds at least its own position."""
         return self.query is self.key and all(row[place] is not None for place, row in enumerate(self.levels))
 
+    def tells(self, read: Variable) -> bool:
+        """Whether all best matches of a query have the same value of this variable."""
+        wanted = [[level for level in row if level is not None] for row in self.levels]
+        return read is self.key and all(len(set(row)) == len(row) for row in wanted)
+
 
 Where = Offset | Scores
 
@@ -52,17 +59,25 @@ def offset(distance: int) -> Offset:
 def scores(query: Variable | None, key: Variable | None, of: Callable[..., Level] | Mapping[Any, Level]) -> Scores:
     """A head that wants keys by a table.
 
-    of: a function of the query's value and the key's, or a mapping by (query value, key value); None, or left out, is
-    never wanted. Without a query or a key variable the function takes one value, or none.
+    of: a function of the query's value and the key's, or a mapping by (query value, key value); None or False, or left
+    out, is never wanted. Without a query or a key variable the function takes one value, or none. Raises WiringError.
     """
-
-    def wanted(*values: Value) -> Level:
-        given = tuple(value for value, asked in zip(values, (query, key), strict=True) if asked is not None)
-        return of.get(given if len(given) != 1 else given[0]) if isinstance(of, Mapping) else of(*given)
-
-    rows = query.domain if query is not None else (None,)
-    columns = key.domain if key is not None else (None,)
-    return Scores(query, key, tuple(tuple(wanted(asks, says) for says in columns) for asks in rows))
+    sides = [each for each in (query, key) if each is not None]
+    for each in sides:
+        if not isinstance(each, Variable):
+            refuse("scores", f"heads look by variables, and got {each!r:.40}")
+    site = f"scores of {' and '.join(each.name for each in sides) or 'nothing'}"
+    every = [values if len(sides) != 1 else values[0] for values in product(*(each.domain for each in sides))]
+    if isinstance(of, Mapping):
+        known(site, of, every, f"{' and '.join(each.name for each in sides)} are")
+        found = [of.get(values) for values in every]
+    else:
+        found = [answer(site, of, *(values if len(sides) != 1 else [values])) for values in every]
+    listed = [level(site, each) for each in found]
+    if all(each is None for each in listed):
+        refuse(site, "no key is ever wanted, since nothing has a level")
+    width = len(key.domain) if key is not None else 1
+    return Scores(query, key, tuple(tuple(listed[at : at + width]) for at in range(0, len(listed), width)))
 
 
 def equal(query: Variable, key: Variable) -> Scores:
@@ -72,8 +87,12 @@ def equal(query: Variable, key: Variable) -> Scores:
 
 def having(key: Variable, *values: Value) -> Scores:
     """The keys whose `key` has one of these values, whatever the query."""
+    if not isinstance(key, Variable):
+        refuse("having", f"heads look by variables, and got {key!r:.40}")
     for value in values:
         key.place(value, "having")
+        if key.when == 0 and value == key.domain[0]:
+            refuse("having", f"{value!r} is the begin token, which is not part of the text: no head matches it")
     return scores(None, key, lambda says: 1 if says in values else None)
 
 
@@ -139,6 +158,12 @@ class Steps:
     def places(self) -> dict[Fraction, int]:
         """The place of the output's value for each number."""
         return dict(self.images)
+
+    def place(self, number: Fraction) -> int:
+        """The same for any number: steps lie halfway between those that the form can be."""
+        if number in self.places:
+            return self.places[number]
+        return min(self.images, key=lambda image: abs(image[0] - number))[1]
 
 
 Attending = Head | Average

@@ -16,7 +16,8 @@ from byhand.wiring.deciding import ACTIVATIONS, Activation, Decided, decided
 from byhand.wiring.heads import STRONGEST, Design, Start
 from byhand.wiring.interpreter import interpret, predicted_name
 from byhand.wiring.layout import NEXT, POSITION, Layout, lay_out, shares
-from byhand.wiring.parts import Deciding, Rule, Table
+from byhand.wiring.parts import ONLY, Deciding, Head, Offset, Rule, Table
+from byhand.wiring.placing import alone
 from byhand.wiring.positions import Circles, Rotary
 from byhand.wiring.refusals import refuse
 from byhand.wiring.variables import FEED_FORWARD, Variable
@@ -25,7 +26,7 @@ from byhand.wiring.wiring import Wiring
 Array = np.ndarray[Any, Any]
 # How a number 1 is written for the feed-forward of its layer. Layer norm subtracts the mean, so there it is written
 # twice with both signs; and small, since numbers change the size of the stream, by which a norm divides.
-SCRATCH = {"gpt2": np.array([[1.0, -1.0]]) / 2**6, "llama": np.array([[1.0]]) / 2**8}
+SCRATCH = {"gpt2": np.array([[1.0, -1.0]]) / 2**7, "llama": np.array([[1.0]]) / 2**8}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,8 @@ class Choices:
 class Plan:
     """A wiring for one family, before it becomes weights.
 
-    heads, parts, declared: by layer; all columns are as long as the layout is wide.
+    heads, parts, declared: by layer; all columns are as long as the layout is wide. basis: [D, D], what the stream of
+    a rotated model is multiplied by, see `rotating`; None for the plain one.
     """
 
     wiring: Wiring
@@ -62,6 +64,7 @@ class Plan:
     parts: list[list[Decided]]
     declared: list[list[Deciding]]
     rotary: Rotary | None
+    basis: Array | None = None
 
     @property
     def name(self) -> str:
@@ -73,6 +76,7 @@ def plan(wiring: Wiring, family: str, choices: Choices) -> Plan:
     if family not in SCRATCH:
         refuse(wiring.name, f"no family {family!r} to wire; there are: {', '.join(SCRATCH)}")
     predicted_name(wiring)
+    check_alone(wiring)
     for read in wiring.variables.values():
         if isinstance(read, Variable):
             matrix(read)
@@ -101,6 +105,16 @@ def plan(wiring: Wiring, family: str, choices: Choices) -> Plan:
         [decided(part, layout, act, f"layer {at}, {part.name!r}") for part in some] for at, some in enumerate(declared)
     ]
     return Plan(wiring, FAMILIES[family], tied, act, layout, start, heads, parts, declared, rotary)
+
+
+def check_alone(wiring: Wiring) -> None:
+    """Raises WiringError for a head that picks nothing though several keys may match."""
+    for at, layer in enumerate(wiring.layers):
+        for head in layer.heads:
+            if not isinstance(head, Head) or isinstance(head.where, Offset) or head.pick != ONLY:
+                continue
+            if not (head.where.tells(head.read) or alone(wiring, head.where)):
+                refuse(f"layer {at}, head {head.name!r}", "several keys may match; say pick='latest' or 'first'")
 
 
 def rotary_heads(wiring: Wiring, layout: Layout, start: dict[str, int], rotary: Rotary) -> list[list[Design]]:

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
 from math import prod
+from typing import Any
 
 from byhand.wiring.parts import Rule
 from byhand.wiring.refusals import refuse
-from byhand.wiring.variables import Value, Variable
+from byhand.wiring.variables import Number, Value, Variable
 
 Pattern = Mapping[Variable, Value]
+
+
+def variables(given: Any, site: str) -> list[Variable]:
+    """One variable or several as a list. Raises WiringError for anything else."""
+    made = [given] if isinstance(given, Variable) else list(given) if isinstance(given, Iterable) else [given]
+    for each in made:
+        if isinstance(each, Number):
+            refuse(site, f"it reads the number {each.name}; turn it into a variable first, with steps")
+        if not isinstance(each, Variable):
+            refuse(site, f"its inputs are variables, and not {each!r:.40}")
+    return made
+
+
+def check_patterns(site: str, rules: Any) -> None:
+    """Raises WiringError for rules that are no pairs of a pattern and a value."""
+    for rule in rules if isinstance(rules, list | tuple) else [rules]:
+        if not (isinstance(rule, tuple) and len(rule) == 2 and isinstance(rule[0], Mapping)):
+            refuse(site, f"a rule is a pair, ({{variable: value}}, value), and not {rule!r:.40}")
+        for each, wanted in rule[0].items():
+            if not isinstance(each, Variable):
+                refuse(site, f"a pattern gives variables values, and {each!r:.40} is no variable")
+            if not isinstance(wanted, Hashable | set):
+                refuse(site, f"a pattern wants {wanted!r:.40}; give one value, or a set of values")
 
 
 def ruled(

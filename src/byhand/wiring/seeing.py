@@ -225,7 +225,7 @@ def gaps(table: Array) -> list[float]:
 
 def numbers(table: Array) -> str:
     """The numbers of a variable's values from the smallest on, in short."""
-    shown = [f"{value - table.min():.4g}" for value in table]
+    shown = [f"{round(float(value - table.min()), 9):.4g}" for value in table]
     return f"[{', '.join(shown if len(shown) <= 14 else [*shown[:6], '...', shown[-1]])}]"
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from byhand.wiring.heads import LEAK, NEED, QUIET, UNIT, Design, Start, power, strengths, value_of
+from byhand.wiring.heads import LEAK, NEED, QUIET, UNIT, Design, Start, power, short, strengths, value_of
 from byhand.wiring.layout import Layout
 from byhand.wiring.learned import with_begin
 from byhand.wiring.matching import Affine, beside, constant, content
-from byhand.wiring.parts import FIRST, Attending, Average, Offset, Scores
+from byhand.wiring.parts import FIRST, ONLY, Attending, Average, Offset, Scores
 from byhand.wiring.positions import Rotary
 from byhand.wiring.refusals import WiringError, refuse
 from byhand.wiring.wiring import Wiring
@@ -46,7 +46,7 @@ def design(rotary: Rotary, head: Attending, layout: Layout, start: Start, site: 
         query, key = by_distance(head.where.distance, layout, rotary, start, site)
     else:
         query, key = by_content(head, head.where, layout, rotary, start, site)
-    return Design(head.name, query, key, value, output)
+    return Design(head.name, query, key, value, output, isinstance(head, Average))
 
 
 def empty(layout: Layout, rotary: Rotary) -> list[Affine]:
@@ -73,7 +73,7 @@ def by_distance(distance: int, layout: Layout, rotary: Rotary, start: Start, sit
                f"{distance} from {distance + away[int(lost.argmin())]} in a context of {rotary.context}; "
                "widen the heads or shorten the context")  # fmt: skip
     strength = power(NEED / (loss / 2 - turned))
-    if strength > rotary.strongest:
+    if strength > rotary.strongest / 2:  # distances are told apart by less than their scores
         refuse(site, f"its scores would have to reach {strength:.0g}; shorten the context")
     query, key = empty(layout, rotary), empty(layout, rotary)
     text = constant(layout.width, 1.0, 0.0).at(start.stream, start.dim, np.zeros(2))
@@ -96,6 +96,8 @@ def by_content(
     extra = log(head.weight) / LEAK if isinstance(head, Average) else 0.0
     key = found.key.at(start.stream, start.dim, np.zeros(found.key.count))
     features = with_begin(found.query, key, 1.0, found.begin + extra, layout, start)
+    if mean:  # a pair for each feature: what is wanted scores 0, and turned it stays 0
+        features = (one_a_pair(features[0]), one_a_pair(features[1]))
     count = (features[0].count + 1) // 2
     if count + (not mean) > rotary.head_width // 2:
         refuse(
@@ -114,18 +116,26 @@ def by_content(
     else:
         if lost > 1 / 8:
             refuse(site, f"rotary pairs of theta {rotary.theta:g} and head width {rotary.head_width} turn too fast")
-        pair, step, reach = steady(rotary, count, site)
-        strong, position = strengths(found.levels, step * (1 - 2 * lost), reach, drift, site)
-        strong = power(strong / (1 - 2 * lost))
+        strong, position = short(NEED / (1 - 2 * lost)), 0.0
+        if head.pick != ONLY:
+            pair, step, reach = steady(rotary, count, site)
+            strong, position = strengths(found.levels, step * (1 - 2 * lost), reach, drift, site)
+            strong = short(strong / (1 - 2 * lost))
+            sign = -1 if head.pick == FIRST else 1
+            angle = np.pi / 2 - rotary.turns[pair] * (rotary.context - 1) / 2
+            query[pair] = constant(layout.width, sign * position * np.cos(angle), sign * position * np.sin(angle))
+            keys[pair] = constant(layout.width, 1.0, 0.0).at(start.stream, start.dim, np.zeros(2))
         if max(strong, position) > rotary.strongest:
             refuse(site, f"its scores would have to reach {max(strong, position):.0g}; shorten the context")
-        sign = -1 if head.pick == FIRST else 1
-        angle = np.pi / 2 - rotary.turns[pair] * (rotary.context - 1) / 2
-        query[pair] = constant(layout.width, sign * position * np.cos(angle), sign * position * np.sin(angle))
-        keys[pair] = constant(layout.width, 1.0, 0.0).at(start.stream, start.dim, np.zeros(2))
     for place, (asks, says) in enumerate(zip(*map(paired, features), strict=True)):
         query[-1 - place], keys[-1 - place] = asks.scaled(strong), says
     return in_halves(query), in_halves(keys)
+
+
+def one_a_pair(features: Affine) -> Affine:
+    """Features with a zero after each."""
+    weights, numbers = (np.stack([each, np.zeros_like(each)], -1) for each in (features.weights, features.constant))
+    return Affine(weights.reshape(len(weights), -1), numbers.reshape(-1))
 
 
 def paired(features: Affine) -> list[Affine]:

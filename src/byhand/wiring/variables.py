@@ -12,6 +12,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+from byhand.wiring.given import answer, known, number
 from byhand.wiring.refusals import refuse
 
 Value = Any  # anything that can be a key of a dictionary
@@ -57,9 +58,15 @@ class Variable:
         return self.domain.index(value)
 
     def numbers(self, of: Mapping[Value, Any] | Callable[[Value], Any]) -> Form:
-        """A number for each value: those of the mapping, 0 for the others; or what the function gives."""
-        give = (lambda value: of.get(value, 0)) if isinstance(of, Mapping) else of
-        return Form({self: tuple(Fraction(give(value)) for value in self.domain)})
+        """A number for each value: those of the mapping, 0 for the others; or what the function gives.
+
+        Raises WiringError for values that it never has, and for what is no number.
+        """
+        site = f"numbers of {self.name}"
+        if isinstance(of, Mapping):
+            known(site, of, self.domain, f"{self.name} is")
+            return Form({self: tuple(number(site, of.get(value, 0)) for value in self.domain)})
+        return Form({self: tuple(number(site, answer(site, of, value)) for value in self.domain)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +108,7 @@ class Form:
 
     def __add__(self, other: Form | int | float | Fraction) -> Form:
         if not isinstance(other, Form):
-            return Form(self.terms, self.constant + Fraction(other))
+            return Form(self.terms, self.constant + number("a form, added to something", other))
         terms = dict(self.terms)
         for read, numbers in other.terms.items():
             old = terms.get(read, (Fraction(0),) * len(numbers))
@@ -109,11 +116,11 @@ class Form:
         return Form(terms, self.constant + other.constant)
 
     def __mul__(self, factor: int | float | Fraction) -> Form:
-        f = Fraction(factor)
+        f = number("a form, multiplied", factor)
         return Form({read: tuple(f * n for n in numbers) for read, numbers in self.terms.items()}, f * self.constant)
 
     def __sub__(self, other: Form | int | float | Fraction) -> Form:
-        return self + other * -1 if isinstance(other, Form) else self + -Fraction(other)
+        return self + -(other if isinstance(other, Form) else number("a form, less something", other))
 
     def __neg__(self) -> Form:
         return self * -1
@@ -122,6 +129,15 @@ class Form:
         return -self + other
 
     __radd__, __rmul__ = __add__, __mul__
+
+    def centred(self) -> Form:
+        """The same with numbers around 0, where a sum of them is rounded least and a norm's mean disturbs it least."""
+        terms, constant = dict(self.terms), self.constant
+        for read, numbers in self.terms.items():
+            if isinstance(read, Variable) and read.code == "one-hot":
+                middle = Fraction(round(sum(numbers) / len(numbers)))
+                terms[read], constant = tuple(each - middle for each in numbers), constant + middle
+        return Form(terms, constant)
 
     def possible(self, site: str, most: int = 100_000) -> list[Fraction]:
         """Every value that it can have, if the variables were free, in order. Raises WiringError for too many."""

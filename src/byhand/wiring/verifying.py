@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from byhand.compare.running import WAYS, Logits, saved_and_loaded
 from byhand.errors import InputError
 from byhand.model import Model
 from byhand.wiring.interpreter import predictions
@@ -17,6 +18,8 @@ from byhand.wiring.wiring import Wiring
 Array = np.ndarray[Any, Any]
 Spec = Callable[[str], str | None]
 Texts = Callable[[np.random.Generator], str]
+ENGINES = ("reference", "cpu")
+TRANSFORMERS = tuple(WAYS)
 AT_ONCE = 2**15  # tokens that are run together
 
 
@@ -61,29 +64,40 @@ def verify(
     texts: Texts | Iterable[str] | None = None,
     exhaustive: int = 20_000,
     random: int = 2_000,
-    engines: Sequence[str] = ("reference", "cpu"),
+    engines: Sequence[str | Logits] = ENGINES,
     seed: int = 0,
 ) -> Verification:
     """Compare a model's every prediction with the wiring's, and with the spec's where it has one.
 
     spec: what should follow a text, None where it does not say; texts: makes a random text, or the texts to run instead
     of random ones; without it random ones are any letters of the full length; exhaustive: how many short texts at most,
-    all of one length; random: how many random ones. Every prefix of a text is checked with it. Stops at the first wrong
-    text. Raises InputError for nothing to check.
+    all of one length; random: how many random ones; engines: "reference", "cpu", those of TRANSFORMERS, which load the
+    folder that the model is saved to, or functions from ids [B, T] to logits [B, T, V]. Every prefix of a text is
+    checked with it. Stops at the first wrong text. Raises InputError for nothing to check and for no such engine.
     """
     found = Verification(wiring.name)
+    runs = {str(engine): running(model, engine) for engine in engines}
     for group in groups(wiring, texts, exhaustive, random, seed):
         wanted = [predictions(wiring, text) for text in group]
         if spec is not None and not check_spec(wiring, spec, group, wanted, found):
             return found
-        for engine in engines:
-            if not check_engine(wiring, model, engine, group, wanted, found):
+        for engine, run in runs.items():
+            if not check_engine(wiring, run, engine, group, wanted, found):
                 return found
         found.texts += len(group)
         found.checked += sum(map(len, wanted))
     if not found.checked:
         raise InputError("no text was checked; raise exhaustive= or random=")
     return found
+
+
+def running(model: Model, engine: str | Logits) -> Logits:
+    """From ids to logits on an engine. Raises InputError."""
+    if not isinstance(engine, str):
+        return engine
+    if engine in WAYS:
+        return saved_and_loaded(model, engine)
+    return lambda ids_BT: model.run(ids_BT, engine=engine, keep=["logits"]).look("logits")
 
 
 def groups(
@@ -135,13 +149,13 @@ def check_spec(wiring: Wiring, spec: Spec, group: list[str], wanted: list[list[A
 
 
 def check_engine(
-    wiring: Wiring, model: Model, engine: str, group: list[str], wanted: list[list[Any]], found: Verification
+    wiring: Wiring, run: Logits, engine: str, group: list[str], wanted: list[list[Any]], found: Verification
 ) -> bool:
     """Compare the model's most likely tokens with the wiring's."""
     tokens = wiring.tokens.domain
     place = {value: at for at, value in enumerate(tokens)}
     ids = np.array([[place[letter] for letter in (wiring.begin, *text)] for text in group])
-    logits = model.run(ids, engine=engine, keep=["logits"]).look("logits")
+    logits = run(ids)
     right = np.array([[place[value] for value in row] for row in wanted])
     if len(tokens) > 1:
         top = np.partition(logits, -2, axis=-1)

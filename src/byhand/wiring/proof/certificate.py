@@ -8,8 +8,10 @@ the sites this covers all texts up to the context, however long. A weight that s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +20,9 @@ from byhand.weights import Weights
 from byhand.wiring.layout import Slot
 from byhand.wiring.parts import Attending, Average, Deciding, Offset, Table
 from byhand.wiring.proof.attention import HeadWeights, Scored, scored, unevenness, written
-from byhand.wiring.proof.rounding import ROUNDINGS, Rounding
+from byhand.wiring.proof.rounding import ROUNDINGS, Rounding, ways
 from byhand.wiring.proof.site import Site
-from byhand.wiring.proof.stream import Known, Normed, Stream, normed, read
+from byhand.wiring.proof.stream import Known, Normed, Spread, Stream, normed, read
 from byhand.wiring.proof.units import Computed, UnitWeights, computed, decided, tightest
 
 if TYPE_CHECKING:
@@ -49,8 +51,23 @@ class Proof:
 
 
 def prove(plan: Plan, weights: Weights, config: Any, dtypes: Collection[str] = tuple(ROUNDINGS)) -> Proof:
-    """Every site in every precision, from the weights as they are."""
-    return Proof({name: tuple(Walk(plan, weights, config, ROUNDINGS[name]).sites()) for name in dtypes})
+    """Every site in every precision, from the weights as they are.
+
+    In precisions other than float32 nothing is said of what comes behind a site that is not certain.
+    """
+    float32 = Walk(plan, weights, config, ROUNDINGS["float32"]).sites()
+    found = {name: float32 for name in dtypes if name == "float32"}
+    for name in (each for each in dtypes if each != "float32"):
+        walks = (Walk(plan, weights, config, rounding).sites(stop=True) for rounding in ways(name))
+        worst: list[Site] = []
+        for sites in walks:
+            unknown = [replace(site, noise=inf) for site in float32[len(sites) :]]
+            sites = [*sites, *unknown]
+            worst = [min(pair, key=lambda site: site.certainty) for pair in zip(sites, worst or sites, strict=True)]
+            if unknown:
+                break
+        found[name] = worst
+    return Proof({name: tuple(found[name]) for name in dtypes})
 
 
 class Walk:
@@ -64,17 +81,26 @@ class Walk:
         self.behind: dict[str, Normed] = {}
 
     def matrix(self, address: str) -> Array:
-        return self.rounding.weight(self.weights[address])
+        """The weights of a product, as it reads them."""
+        made = self.rounding.table(self.weights[address])
+        return self.rounding.taken(made, np.zeros_like(made))[0]
 
     def table(self, address: str) -> Array | None:
         return self.rounding.table(self.weights[address]) if address in self.weights else None
 
-    def sites(self) -> list[Site]:
-        for layer, heads in enumerate(self.plan.wiring.layers):
-            self.attend(layer, heads.heads, self.norm(f"blocks.{layer}.norm1", f"layer {layer} norm 1"))
-            self.decide(layer, self.norm(f"blocks.{layer}.norm2", f"layer {layer} norm 2"))
-        self.predict()
+    def sites(self, stop: bool = False) -> list[Site]:
+        """All sites in order; stop: only up to the half of a layer in which one is not certain."""
+        for step in self.steps():
+            step()
+            if stop and any(site.verdict == "no" for site in self.found):
+                break
         return self.found
+
+    def steps(self) -> Iterator[Callable[[], None]]:
+        for layer, parts in enumerate(self.plan.wiring.layers):
+            yield partial(self.attend, layer, parts.heads)
+            yield partial(self.decide, layer)
+        yield self.predict
 
     # --- the stream -----------------------------------------------------------------------------------------------
 
@@ -86,7 +112,11 @@ class Walk:
         slot = self.slot(name)
         made = np.zeros((len(slot.codes), self.plan.layout.width))
         made[:, slot.dims] = slot.codes
-        return made
+        return made if self.plan.basis is None else made @ self.plan.basis
+
+    def off(self, name: str, known: Known) -> float:
+        """How far what is written can be from its code, at most."""
+        return float((np.abs(known.rows - self.codes(name)) + known.error).max())
 
     def embedded(self) -> Stream:
         """The tables as they are: their rows define the codes of tokens and positions."""
@@ -99,7 +129,9 @@ class Walk:
             parts["position"] = Known(places, np.zeros_like(places), tuple(range(1, len(places))))
         elif places is not None:
             error = np.abs(places).max(0)
-        return Stream(parts, error)
+        made = Stream(parts, error)
+        made.stored(self.rounding)
+        return made
 
     def normed(self, at: str, end: int | None = None) -> Normed:
         gain = self.table(f"{at}.gain")
@@ -113,8 +145,8 @@ class Walk:
 
     # --- attention ------------------------------------------------------------------------------------------------
 
-    def attend(self, layer: int, heads: list[Attending], stream: Normed) -> None:
-        at = f"blocks.{layer}.attn"
+    def attend(self, layer: int, heads: list[Attending]) -> None:
+        at, stream = f"blocks.{layer}.attn", self.norm(f"blocks.{layer}.norm1", f"layer {layer} norm 1")
         rest = self.table(f"{at}.out.bias")
         added = np.zeros(self.plan.layout.width) if rest is None else np.abs(rest)
         parts = {}
@@ -126,7 +158,7 @@ class Walk:
             head = heads[place]
             s = scored(head, stream, w, self.start, self.rounding)
             parts[head.out.name] = written(head, stream, w, self.rounding, self.start, s, self.codes(head.out.name))
-            self.found.append(head_site(layer, head, s, parts[head.out.name]))
+            self.found.append(head_site(layer, head, s, self.off(head.out.name, parts[head.out.name])))
         self.stream = Stream(self.stream.parts | parts, self.stream.error + added)
         self.stream.stored(self.rounding)
 
@@ -143,26 +175,27 @@ class Walk:
 
     # --- the feed-forward -----------------------------------------------------------------------------------------
 
-    def decide(self, layer: int, stream: Normed) -> None:
+    def decide(self, layer: int) -> None:
+        stream = self.norm(f"blocks.{layer}.norm2", f"layer {layer} norm 2")
         w, constant = self.unit_weights(layer)
-        parts: dict[str, Known] = {}
-        done = 0
-        expected = np.zeros(self.plan.layout.width)
-        for part, made in zip(self.plan.declared[layer], self.plan.parts[layer], strict=True):
-            own = w.some(slice(done, done + len(made.units)))
-            done += len(made.units)
-            expected = expected + made.base
-            parts[part.out.name], found = self.decided(part, own, made.base, stream)
-            self.found.append(decision_site(layer, part, len(made.units), found, parts[part.out.name]))
-        kept = dict(self.stream.parts)
-        more = np.zeros(self.plan.layout.width)
+        made, done = self.plan.parts[layer], 0
+        own = []
+        for part in made:
+            own.append(w.some(slice(done, done + len(part.units))))
+            done += len(part.units)
+        kept, more = dict(self.stream.parts), np.zeros(self.plan.layout.width)
         for slot in self.plan.layout.slots.values():
             if slot.erased == 2 * layer + 2:
                 gone, rest = self.erased(slot, w.some(slice(done, done + 1)), kept.pop(slot.name), stream)
-                expected, more, done = expected + rest, more + gone, done + 1
-        found = computed(w.some(slice(done, None)), stream, {}, self.rounding, self.start)
-        more = more + np.abs(constant + found.rows[0] - expected) + found.error[0]
-        self.stream = Stream(kept | parts, self.stream.error + more)
+                constant, more, done = constant - rest, more + gone, done + 1
+        left = computed(w.some(slice(done, None)), stream, {}, self.rounding, self.start)
+        bases, blur, rest = constants([part.base for part in made], constant + left.rows[0], left.error[0])
+        parts: dict[str, Known] = {}
+        for part, units, base, off in zip(self.plan.declared[layer], own, bases, blur, strict=True):
+            known, found = self.decided(part, units, base, off, stream)
+            parts[part.out.name] = known
+            self.found.append(decision_site(layer, part, len(units.down), found, self.off(part.out.name, known)))
+        self.stream = Stream(kept | parts, self.stream.error + more + rest)
         self.stream.stored(self.rounding)
 
     def unit_weights(self, layer: int) -> tuple[UnitWeights, Array]:
@@ -173,13 +206,13 @@ class Walk:
             return UnitWeights(gate, None, times, down, act), np.zeros(down.shape[1])
         return UnitWeights(self.matrix(f"{at}.up.weight"), self.table(f"{at}.up.bias"), None, down, act), constant
 
-    def decided(self, part: Deciding, w: UnitWeights, base: Array, stream: Normed) -> tuple[Known, Computed]:
+    def decided(
+        self, part: Deciding, w: UnitWeights, base: Array, off: Array, stream: Normed
+    ) -> tuple[Known, Computed]:
         found, outcomes = decided(part, w, stream, self.rounding, self.start)
-        codes = self.codes(part.out.name)
-        error = np.zeros_like(codes)
-        wrong = np.abs(found.rows + base - codes[outcomes]) + found.error
-        np.maximum.at(error, outcomes, wrong)
-        return Known(codes, error, tuple(range(len(codes)))), found
+        made = Spread(self.codes(part.out.name))
+        made.add(outcomes, *self.rounding.kept(found.rows + base, found.error + off))
+        return made.known(), found
 
     def erased(self, slot: Slot, w: UnitWeights, known: Known, stream: Normed) -> tuple[Array, Array]:
         """How much of a number is left in the stream at most, and the constant that belongs to taking it out, [D]."""
@@ -213,9 +246,21 @@ class Walk:
         others = np.delete(table, right, axis=0)
         difference, both = (table[right] - others).T, (np.abs(table[right]) + np.abs(others)).T
         found = read(stream, difference, None, {name}, self.rounding, self.start)
-        rounded = read(stream, both, None, {name}, self.rounding, self.start)
+        rounded = read(stream, both, None, {name}, self.rounding, self.start, kept=self.rounding.stored)
         margins = found.constant + found.tables[name][place] - found.spread
         return margins, found.error + found.errors[name][place] + rounded.own + rounded.owns[name][place]
+
+
+def constants(bases: list[Array], written: Array, off: Array) -> tuple[list[Array], list[Array], Array]:
+    """The constants of parts as they really are, and how far off [D] each; and what is written besides, at most.
+
+    bases: those declared; written, off: the sum of all of them, and how far that can be off.
+    """
+    count = sum(((base != 0).astype(int) for base in bases), np.zeros(len(written), int))
+    mine = [(base != 0) & (count == 1) for base in bases]
+    found = [np.where(its, written, base) for its, base in zip(mine, bases, strict=True)]
+    rest = np.abs(written - sum(found, np.zeros(len(written)))) + off
+    return found, [np.where(its, off, 0.0) for its in mine], np.where(count == 1, 0.0, rest)
 
 
 def silent(stream: Normed, w: HeadWeights, rounding: Rounding, start: dict[str, int]) -> Array:
@@ -225,11 +270,11 @@ def silent(stream: Normed, w: HeadWeights, rounding: Rounding, start: dict[str, 
     return largest @ np.abs(w.output) if w.output.any() else np.zeros(w.output.shape[1])
 
 
-def head_site(layer: int, head: Attending, s: Scored, known: Known) -> Site:
-    kind, noise, error = "head", 2 * s.noise, float(known.error.max())
+def head_site(layer: int, head: Attending, s: Scored, error: float) -> Site:
+    kind, noise = "head", s.noise
     selects = f"offset -{head.where.distance}" if isinstance(head.where, Offset) else selection(head)
     if isinstance(head, Average):
-        kind, noise = "average", 2 * s.noise_of_wanted + unevenness(s, head.where, head.weight)
+        kind, noise = "average", unevenness(s, head.where, head.weight)
     return Site(f"layer {layer} head {head.name}", kind, selects, s.margin, noise, error)
 
 
@@ -240,7 +285,7 @@ def selection(head: Any) -> str:
     return f"{pick} {' -> '.join(sides) or 'all'}"
 
 
-def decision_site(layer: int, part: Deciding, units: int, found: Computed, known: Known) -> Site:
+def decision_site(layer: int, part: Deciding, units: int, found: Computed, error: float) -> Site:
     what = f"{len(part.rules)} rules" if isinstance(part, Table) else f"{units // 2} steps"
     name = f"layer {layer} {part.name}"
-    return Site(name, "decision", f"{what}, {units} units", found.margin, found.noise, float(known.error.max()))
+    return Site(name, "decision", f"{what}, {units} units", found.margin, found.noise, error)

@@ -32,6 +32,11 @@ class Site:
         return inf if not self.noise and self.margin > 0 else self.margin / max(self.noise, 1e-300)
 
     @property
+    def certainty(self) -> tuple[int, float]:
+        """Grows with how sure it is."""
+        return ("no", "ok", "exact").index(self.verdict), self.slack if self.margin is not None else -self.noise
+
+    @property
     def verdict(self) -> str:
         """exact: what is not selected has the weight 0; ok: decided, and what leaks is followed on; no: undecided."""
         if self.margin is None:

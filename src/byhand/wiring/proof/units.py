@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import product
 from math import inf, prod
@@ -12,13 +13,14 @@ import numpy as np
 from byhand.operators import gelu_erf, gelu_tanh, silu
 from byhand.wiring.deciding import Activation
 from byhand.wiring.parts import Deciding, Steps, Table
-from byhand.wiring.proof.rounding import Rounding
+from byhand.wiring.proof.rounding import SINGLE, Rounding
 from byhand.wiring.proof.stream import Normed, Reading, read
 from byhand.wiring.refusals import refuse
 
 Array = np.ndarray[Any, Any]
 FUNCTIONS = {"gelu_tanh": gelu_tanh.forward, "gelu_erf": gelu_erf.forward, "silu": silu.forward}
 STEEPNESS = 1.13  # no activation here rises faster
+ALIKE = 2.0**-20  # readings closer than this, beside the largest, are taken together
 MOST = 400_000  # combinations of one part
 
 
@@ -73,30 +75,38 @@ def combined(reading: Reading, picks: dict[str, Array]) -> Combined:
     return Combined(values, error, own)
 
 
-def by_number(reading: Reading, part: Steps) -> Combined:
-    """A reading for every number that a form can be, not for every combination that makes it.
+def by_number(reading: Reading, part: Steps) -> tuple[Combined, Array]:
+    """A reading for every number that a form can be, and the place of the value that it should have, [C].
 
-    Every value adds the same multiple of its number, up to what is found here and counted as error.
+    Combinations of the same number that read alike are taken together; by how little they differ counts as error.
     """
-    base, error, own = reading.constant, reading.error + reading.spread, reading.own
-    least = part.form.constant
-    slopes = [slope(reading.tables[term.name], numbers) for term, numbers in part.form.terms.items()]
-    factor = max(slopes, key=lambda each: float(np.abs(each).max(initial=0)))
+    base, width = reading.constant, len(reading.constant)
+    values, error, own = base[None], (reading.error + reading.spread)[None], reading.own[None]
+    totals = [part.form.constant]
     for term, numbers in part.form.terms.items():
-        table, first = reading.tables[term.name], numbers[0]
-        away = np.array([[float(number - first)] for number in numbers])
-        base, least = base + table[0], least + first
-        error = error + reading.errors[term.name].max(0) + np.abs(table - table[0] - away * factor).max(0)
-        own = own + reading.owns[term.name].max(0)
-    images = np.array([[float(number - least)] for number, _ in part.images])
-    values = base + images * factor
-    return Combined(values, np.broadcast_to(error, values.shape), np.broadcast_to(own, values.shape))
+        name = term.name
+        totals = [total + number for total in totals for number in numbers]
+        values, error, own = (
+            (before[:, None] + each[name]).reshape(-1, width)
+            for before, each in ((values, reading.tables), (error, reading.errors), (own, reading.owns))
+        )
+        totals, values, error, own = together(totals, values, error, own)
+    return Combined(values, error, own), np.array([part.places[total] for total in totals])
 
 
-def slope(table: Array, numbers: Any) -> Array:
-    """By how much a reading grows per unit of the number, [U]."""
-    low, high = (pick(range(len(numbers)), key=lambda place: numbers[place]) for pick in (min, max))
-    return (table[high] - table[low]) / float(numbers[high] - numbers[low] or 1)
+def together(totals: list[Any], values: Array, error: Array, own: Array) -> tuple[list[Any], Array, Array, Array]:
+    """One row for all of the same total whose values are alike, in a range that holds them all."""
+    scale = ALIKE * max(np.abs(values).max(initial=0), 1e-300)
+    alike: dict[Any, int] = {}
+    group = np.array(
+        [alike.setdefault(key, len(alike)) for key in zip(totals, np.rint(values.max(1) / scale), strict=True)]
+    )
+    count = (len(alike), values.shape[1])
+    low, high, most = np.full(count, inf), np.full(count, -inf), np.zeros(count)
+    np.minimum.at(low, group, values - error)
+    np.maximum.at(high, group, values + error)
+    np.maximum.at(most, group, own)
+    return [total for total, _ in alike], (low + high) / 2, (high - low) / 2, most
 
 
 def decided(
@@ -105,8 +115,8 @@ def decided(
     """What the units of a part write in every case, and the place of the value that they should write, [C]."""
     if isinstance(part, Steps) and len(part.form.terms) > 1:
         names = [term.name for term in part.form.terms]
-        pre = by_number(read(stream, *with_differences(w), names, rounding, start), part)
-        return finished(w, pre, stream, {}, rounding, start), np.array([place for _, place in part.images])
+        pre, found = by_number(reading(w, stream, names, rounding, start), part)
+        return finished(w, pre, stream, {}, rounding, start), found
     picks, found = combinations(part)
     return computed(w, stream, picks, rounding, start), found
 
@@ -139,16 +149,19 @@ def computed(
     w: UnitWeights, stream: Normed, picks: dict[str, Array], rounding: Rounding, start: dict[str, int]
 ) -> Computed:
     """What the units write, for every combination."""
-    pre = combined(read(stream, *with_differences(w), picks, rounding, start), picks)
+    pre = combined(reading(w, stream, picks, rounding, start), picks)
     return finished(w, pre, stream, picks, rounding, start)
 
 
-def with_differences(w: UnitWeights) -> tuple[Array, Array | None]:
-    """The gates with their biases, and after them the difference of the two of every pair."""
+def reading(
+    w: UnitWeights, stream: Normed, names: Collection[str], rounding: Rounding, start: dict[str, int]
+) -> Reading:
+    """What the gates read, and after them the difference of the two of every pair."""
     twins = pairs(w)
     first, second = [one for one, _ in twins], [two for _, two in twins]
     gate = np.concatenate([w.gate, w.gate[:, first] - w.gate[:, second]], axis=1)
-    return gate, None if w.bias is None else np.concatenate([w.bias, w.bias[first] - w.bias[second]])
+    bias = None if w.bias is None else np.concatenate([w.bias, w.bias[first] - w.bias[second]])
+    return read(stream, gate, bias, names, rounding, start)
 
 
 def finished(
@@ -157,20 +170,30 @@ def finished(
     """From what the units read, and the differences of pairs, to what they write."""
     count = len(w.down)
     apart = pre.error[:, count:].copy()
-    made, margin, noise = activated(
-        w, Combined(*(each[:, :count] for each in (pre.values, pre.error, pre.own))), rounding
-    )
+    units = Combined(*(each[:, :count] for each in (pre.values, pre.error, pre.own)))
+    made, margin, noise = activated(w, kept(units, rounding), rounding)
     if w.times is not None:
-        times = combined(read(stream, w.times, None, picks, rounding, start), picks)
+        times = kept(combined(read(stream, w.times, None, picks, rounding, start), picks), rounding)
         size, factor = np.abs(made.values), np.abs(times.values)
-        error = made.error * (factor + times.error) + size * (times.error + rounding.stored)
-        own = made.own * factor + rounding.stored * size
+        error = made.error * (factor + times.error) + size * (times.error + SINGLE)
+        own = made.own * factor + SINGLE * size
         for twin, (first, second) in enumerate(pairs(w)):
             gap = np.abs(made.values[:, first] - made.values[:, second])
             apart[:, twin] = apart[:, twin] * factor[:, first] + gap * times.error[:, first]
-        made = Combined(made.values * times.values, error, own)
+        made = kept(Combined(made.values * times.values, error, own), rounding)
+    if rounding.coarse:
+        values, error = rounding.taken(made.values, made.error)
+        made, apart = Combined(values, error, error), np.zeros_like(apart)
     rows, error = summed(w, made, apart, rounding)
     return Computed(rows, error, margin, noise)
+
+
+def kept(made: Combined, rounding: Rounding) -> Combined:
+    """Rounded each by itself, where rounding is coarse."""
+    if not rounding.coarse:
+        return made
+    values, error = rounding.kept(made.values, made.error)
+    return Combined(values, error, error)
 
 
 def activated(w: UnitWeights, pre: Combined, rounding: Rounding) -> tuple[Combined, float, float]:
@@ -182,18 +205,22 @@ def activated(w: UnitWeights, pre: Combined, rounding: Rounding) -> tuple[Combin
     reach = np.where(pre.values > 0, pre.values - act.above, -act.below - pre.values)
     sure, on = reach > pre.error, pre.values > 0
     values = np.where(sure, np.where(on, pre.values, 0), FUNCTIONS[act.name](pre.values))
-    blurred = STEEPNESS * pre.error + 4 * rounding.stored * np.abs(values)
+    steps = 4 * rounding.stored * np.abs(pre.values if rounding.coarse else values)  # of a formula in this precision
+    blurred = STEEPNESS * pre.error + steps
     error = np.where(sure, np.where(on, pre.error, 0), blurred)
-    own = np.where(sure, np.where(on, pre.own + rounding.stored * np.abs(values), 0), blurred)
+    own = np.where(sure, np.where(on, pre.own + SINGLE * np.abs(values), 0), blurred)
     return Combined(values, error, own), *tightest(reach[:, w.down.any(1)], pre.error[:, w.down.any(1)])
 
 
 def tightest(margins: Array, noises: Array) -> tuple[float, float]:
-    """The margin and the noise of the decision that has the least room between them."""
+    """The least margin, and a noise that fits into it as often as the noise of any decision fits into its own margin.
+
+    So no margin is smaller than the one less the other after rounding.
+    """
     if not margins.size:
         return inf, 0.0
-    at = (margins / np.maximum(noises, 1e-300)).argmin()
-    return float(margins.flat[at]), float(noises.flat[at])
+    least, often = float(margins.min()), float((margins / np.maximum(noises, 1e-300)).min())
+    return least, least / often if least > 0 else float(noises.max())
 
 
 def summed(w: UnitWeights, made: Combined, apart: Array, rounding: Rounding) -> tuple[Array, Array]:
@@ -208,8 +235,8 @@ def summed(w: UnitWeights, made: Combined, apart: Array, rounding: Rounding) -> 
         both = (made.values[:, first] != 0) & (made.values[:, second] != 0)
         off[:, first] = np.where(both, made.own[:, first] + apart[:, twin], off[:, first])
         off[:, second] = np.where(both, made.own[:, second], off[:, second])
-    terms = np.count_nonzero(w.down, axis=0) * rounding.summed + rounding.product
-    return made.values @ w.down, off @ size + np.abs(made.values) @ size * terms
+    terms = np.count_nonzero(w.down, axis=0) * rounding.summed * size
+    return made.values @ w.down, off @ (size + terms) + np.abs(made.values) @ terms
 
 
 def pairs(w: UnitWeights) -> list[tuple[int, int]]:

@@ -1,17 +1,44 @@
 """Programs that are wired, one short file each; PROGRAMS has them by name."""
 
-from functools import partial
-
-from byhand.wiring.parts import FIRST, LATEST
-from byhand.wiring.zoo import addition, induction, kgram
+from byhand.wiring.zoo import (
+    addition,
+    automaton,
+    caesar,
+    carrying,
+    comparison,
+    copying,
+    counting,
+    dyck,
+    histogram,
+    induction,
+    kgram,
+    modulo,
+    most_frequent,
+    recall,
+    reverse,
+    sorting,
+    subtraction,
+)
 from byhand.wiring.zoo.program import Program
 
 __all__ = ["PROGRAMS", "Program"]
 
-PROGRAMS = {
-    "aab": Program(kgram.aab, kgram.follows(kgram.AAB, "a")),
-    "induction-latest": Program(induction.induction, induction.follows(LATEST)),
-    "induction-first": Program(partial(induction.induction, pick=FIRST), induction.follows(FIRST)),
-    "addition-3": Program(partial(addition.addition, 3), addition.follows(3), addition.random_sum(3)),
-    "addition-10": Program(partial(addition.addition, 10), addition.follows(10), addition.random_sum(10)),
+PROGRAMS: dict[str, Program] = {
+    **kgram.PROGRAMS,
+    **copying.PROGRAMS,
+    **induction.PROGRAMS,
+    **recall.PROGRAMS,
+    **reverse.PROGRAMS,
+    **caesar.PROGRAMS,
+    **automaton.PROGRAMS,
+    **comparison.PROGRAMS,
+    **addition.PROGRAMS,
+    **carrying.PROGRAMS,
+    **subtraction.PROGRAMS,
+    **sorting.PROGRAMS,
+    **most_frequent.PROGRAMS,
+    **modulo.PROGRAMS,
+    **histogram.PROGRAMS,
+    **dyck.PROGRAMS,
+    **counting.PROGRAMS,
 }

@@ -11,11 +11,15 @@ grows by 22 with every unit of a + b + carry, and the digit is a staircase of it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 import numpy as np
 
 from byhand.wiring.parts import offset
 from byhand.wiring.verifying import Spec, Texts
 from byhand.wiring.wiring import Wiring
+from byhand.wiring.zoo.program import Program
 
 DIGITS = "0123456789"
 
@@ -66,3 +70,14 @@ def random_sum(digits: int) -> Texts:
         return task(a, b % 10**digits, digits)
 
     return text
+
+
+def every_sum(digits: int) -> Iterator[str]:
+    """All sums of two numbers of so many digits."""
+    return (task(a, b, digits) for a in range(10**digits) for b in range(10**digits))
+
+
+PROGRAMS = {
+    "addition-3": Program(partial(addition, 3), follows(3), random_sum(3), every=partial(every_sum, 3)),
+    "addition-10": Program(partial(addition, 10), follows(10), random_sum(10)),
+}

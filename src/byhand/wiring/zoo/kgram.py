@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from byhand.wiring.parts import offset
 from byhand.wiring.verifying import Spec
 from byhand.wiring.wiring import Wiring
+from byhand.wiring.zoo.program import Program
 
 AAB = {"aa": "b", "ba": "a", "ab": "a"}
+CYCLE = {"aaa": "b", "aba": "b", "bab": "b", "abb": "b"}  # with "a" otherwise: round all eight triples of a and b
 
 
 def kgram(rows: Mapping[str, str], *, alphabet: str, default: str, context: int = 64, name: str = "kgram") -> Wiring:
@@ -34,3 +36,9 @@ def follows(rows: Mapping[str, str], default: str) -> Spec:
     """What comes after a text by such a table."""
     k = len(next(iter(rows)))
     return lambda text: rows.get(text[-k:], default)
+
+
+PROGRAMS = {
+    "aab": Program(aab, follows(AAB, "a")),
+    "kgram-3": Program(lambda: kgram(CYCLE, alphabet="ab", default="a", name="kgram-3"), follows(CYCLE, "a")),
+}
