@@ -13,6 +13,20 @@ import byhand
 from byhand.checkpoints.llmc_state import write_state
 
 
+PARITY = """\
+from byhand.wiring import Wiring, offset
+
+parity = Wiring("01", context=12, name="parity")
+with parity.layer():
+    before = parity.head("before", offset(-1), parity.tokens, default="0")
+    parity.predict(parity.function("sum", [before, parity.tokens], lambda a, b: "1" if {a, b} >= {"0", "1"} else "0"))
+
+
+def follows(text):
+    return str(text.zfill(2)[-2:].count("1") % 2)
+"""
+
+
 def provide(folder: Path) -> set[str]:
     """Put the files into a folder that is made for them, and return their names."""
     shutil.copytree(made(), folder)
@@ -32,6 +46,7 @@ def made() -> Path:
     llama.save(folder / "llama", format="hf")
     llama.save(folder / "llama.gguf", format="gguf")
     np.savez(folder / "theirs.npz", **{name: llama.run([1, 2, 3]).look(name) for name in ("tokens", "logits")})
+    (folder / "parity.py").write_text(PARITY, encoding="utf-8")
     tokenizer(folder / "tokenizer.json", "hello world lower lowest " * 20)
     (folder / "other").mkdir()
     tokenizer(folder / "other" / "tokenizer.json", "333 777 + 3333 7777 " * 20)

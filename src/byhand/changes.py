@@ -37,16 +37,19 @@ class Edit:
     value: Any = field(compare=False)
     source: str = ""
 
-    def apply(self, array: Array) -> Array:
-        """A changed copy of the same type. Raises ShapeError when the value does not fit the chosen part."""
-        return self.changed(array, ACTIONS[self.action])
+    def apply(self, array: Array, *, own: bool = False) -> Array:
+        """A changed copy of the same type, or the array itself, changed, where it is the caller's own.
+
+        Raises ShapeError when the value does not fit the chosen part.
+        """
+        return self.changed(array, ACTIONS[self.action], own)
 
     def gradient(self, array: Array) -> Array:
         """What of the gradient after the edit belongs to the value before it."""
         return self.changed(array, GRADIENTS[self.action])
 
-    def changed(self, array: Array, action: Callable[[Array, Any], Array]) -> Array:
-        copy = array.copy()
+    def changed(self, array: Array, action: Callable[[Array, Any], Array], own: bool = False) -> Array:
+        copy = array if own else array.copy()
         try:
             with np.errstate(all="ignore"):  # inf - inf is NaN, which the next step reports
                 copy[self.index] = action(array[self.index], self.value)

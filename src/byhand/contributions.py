@@ -61,9 +61,9 @@ def split(run: Values, batch: int, position: int, token: int) -> Split:
     if covered(run, "logits", index):
         parts.put("logits", float(run.look("logits")[index]))
     else:
-        table_D = numbers(run, step.names["table"])[index[2]]
+        table_D = run.look(step.names["table"])[index[2]].astype(np.float64)
         if "bias" in step.names:
-            parts.put(step.names["bias"], numbers(run, step.names["bias"])[index[2]])
+            parts.put(step.names["bias"], run.look(step.names["bias"])[index[2]])
         parts.follow(step.names["x"], table_D)
     order = {name: place for place, name in enumerate(run.program.producer)}
     ordered = sorted(parts.found.items(), key=lambda part: order.get(part[0].split(" ")[0], len(order)))

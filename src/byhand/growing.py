@@ -108,8 +108,8 @@ class Placed(Edit):
     own: str
     positions: Array
 
-    def changed(self, array: Array, action: Callable[[Array, Any], Array]) -> Array:
-        copy = array.copy()
+    def changed(self, array: Array, action: Callable[[Array, Any], Array], own: bool = False) -> Array:
+        copy = array if own else array.copy()
         for text in self.chosen(0, array.shape, 0):
             places = [[text], *(self.chosen(axis, array.shape, text[0]) for axis in range(1, array.ndim))]
             if not all(places):

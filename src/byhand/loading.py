@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from byhand import boxed, checkpoints, hub
+from byhand.boxed import wired
 from byhand.checkpoints.files.places import place_of
 from byhand.doctor import decided
 from byhand.errors import InputError
@@ -18,6 +19,7 @@ from byhand.layouts import Source
 from byhand.model import Model
 from byhand.shapes import whole
 from byhand.tokenizer import PRINTABLE, Characters, Tokenizer
+from byhand.tokenizer.letters import letters
 from byhand.weights import given, random
 
 TWIN = gpt2.Config(layers=1, width=8, heads=1, hidden=32, vocabulary=2, context=5)
@@ -26,16 +28,16 @@ TWIN = gpt2.Config(layers=1, width=8, heads=1, hidden=32, vocabulary=2, context=
 def names() -> dict[str, str]:
     """Every built-in name with the name of its family."""
     shapes = {name: family for family, module in FAMILIES.items() for name in module.SHAPES}
-    return {"aab": "handmade", "aab-gpt2": "gpt2", **boxed.MODELS, **shapes}
+    return {"aab": "handmade", "aab-gpt2": "gpt2", **boxed.MODELS, **wired.names(), **shapes}
 
 
 def load(name: str | Path, *, seed: int = 0) -> Model:
     """A model by its built-in name, from a folder or file in any format of `byhand inspect`, or pulled from the hub.
 
-    `aab` and `aab-gpt2` have their hand-made weights, those of `boxed.MODELS` trained ones, all other built-in names
-    random ones from the seed. Weights are made or read when first used: a file stays where it is and is mapped, so
-    loading costs no memory. What the files leave open is decided by running the model, see `doctor`, and said in
-    ``model.findings``.
+    `aab`, `aab-gpt2` and all that begin with `wired-` have weights made by hand, those of `boxed.MODELS` trained ones,
+    all other built-in names random ones from the seed. Weights are made or read when first used: a file stays where it
+    is and is mapped, so loading costs no memory. What the files leave open is decided by running the model, see
+    `doctor`, and said in ``model.findings``.
     Raises InputError, with the nearest names, for what is no model; ShapeError for weights that do not fit the config.
     """
     text = str(name)
@@ -67,6 +69,10 @@ def built_in(name: str, seed: int) -> Model:
         return make(gpt2, TWIN, handmade.twin(TWIN.hidden), tokenizer=Characters(handmade.ALPHABET), name=name)
     if name in boxed.MODELS:
         return from_files(boxed.path(name), name)
+    if name in wired.names():
+        found = wired.read(name)
+        config = FAMILIES[found.family].Config(**found.config)
+        return make(found.family, config, found.arrays, tokenizer=letters(found.tokens, name), name=name)
     family = names()[name]
     config = FAMILIES[family].SHAPES[name]
     tokenizer = Characters(PRINTABLE) if config.vocabulary == len(PRINTABLE) else None

@@ -96,7 +96,8 @@ class Weights(Mapping[str, Array]):
 
         Raises AddressError for an unknown weight and ShapeError when the edit does not fit.
         """
-        return Weights({**self.sources, edit.address: edit.apply(self[edit.address].astype(np.float64))})
+        wide = edit.apply(self[edit.address].astype(np.float64), own=True)
+        return Weights({**self.sources, edit.address: wide})
 
 
 def frozen(array: Array) -> Array:

@@ -17,6 +17,7 @@ from byhand.cli import (
     compare,
     convert,
     explain,
+    explore,
     generate,
     inspect,
     models,
@@ -29,6 +30,7 @@ from byhand.cli import (
     trace,
     train,
     waiting,
+    wire,
 )
 
 from ..provisions import provide
@@ -47,10 +49,12 @@ MODULES = {
     "tokenize": tokenize,
     "pull": pull,
     "train": train,
+    "wire": wire,
+    "explore": explore,
     "bench": bench,
 }
-# A network, another library, a machine without other work, the data of somebody and the time to learn from it.
-NEEDS_MORE = ("pull", "--with transformers", "bench", "notes", "tuned")
+# A network, somebody who ends it, another library, a machine without other work, somebody's data and time to learn it.
+NEEDS_MORE = ("pull", "explore", "--with transformers", "bench", "notes", "tuned")
 EXAMPLES = [
     example
     for module in MODULES.values()
@@ -94,7 +98,7 @@ def test_examples_work(byhand, monkeypatch, tmp_path, example):
         elif "--markdown" not in words:
             assert byhand(*words, "--json", code=code).data
         made = {path.name for path in folder.iterdir()} - before
-        assert len(made) == (("--out" in words) or words[0] == "convert") * (not again or "--markdown" not in words)
+        assert len(made) == bool({"--out", "--save", "convert"} & set(words)) * (not again or "--markdown" not in words)
 
 
 def test_the_version(byhand):

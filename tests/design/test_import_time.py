@@ -10,7 +10,20 @@ import pytest
 
 from .tree import run
 
-HEAVY = ("llvmlite", "numba", "psutil", "rich", "scipy", "tiktoken", "tokenizers", "torch", "transformers", "typer")
+HEAVY = (
+    "llvmlite",
+    "numba",
+    "psutil",
+    "rich",
+    "scipy",
+    "starlette",
+    "tiktoken",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "typer",
+    "uvicorn",
+)
 ALLOWED_SECONDS = 0.15
 PAIRS = 9
 

@@ -18,6 +18,7 @@ from .tree import ROOT, SOURCE, modules
 LAYERS = [
     "errors",
     "shapes",
+    "markup",
     "arithmetic",
     "operators",
     "program",
@@ -41,6 +42,7 @@ LAYERS = [
     "diff",
     "predictions",
     "gradients",
+    "listing",
     "run",
     "pseudocode",
     "growing",
@@ -64,28 +66,32 @@ LAYERS = [
 
 # Each library that may be imported, and the folders below which it may be ("" is anywhere).
 PLACES = {
+    "anywidget": ("explorer",),
     "gguf": ("checkpoints",),
     "huggingface_hub": ("hub",),
     "llama_cpp": ("bench/peers",),
     "llvmlite": ("engines/cpu",),
-    "matplotlib": ("train",),
+    "matplotlib": ("explorer", "train"),
     "ml_dtypes": ("",),
     "numba": ("engines/cpu",),
     "numpy": ("",),
     "psutil": ("",),
     "regex": ("tokenizer",),
     "rich": ("cli",),
+    "starlette": ("explorer",),
     "tiktoken": ("tokenizer",),
     "tokenizers": ("tokenizer",),
     "torch": ("compare", "bench/peers"),
     "transformer_lens": ("bench/peers",),
+    "traitlets": ("explorer",),
     "transformers": ("compare", "bench/peers"),
     "typer": ("cli",),
+    "uvicorn": ("explorer",),
 }
 
 
 # Used where they are installed, and never needed.
-OPTIONAL = {"llama_cpp", "matplotlib", "torch", "transformer_lens", "transformers"}
+OPTIONAL = {"anywidget", "llama_cpp", "matplotlib", "torch", "traitlets", "transformer_lens", "transformers"}
 
 
 class Import(NamedTuple):

@@ -62,7 +62,7 @@ def test_target_exists(target):
         ("check", ["-m ruff format --check --output-format concise", "-m ruff check", "-m pyright"]),
         ("parity", ["-m pytest tests/parity"]),
         ("bench", ["byhand bench"]),
-        ("docs", ["-m byhand.operators.page", "-m tests.design.layout_page"]),
+        ("docs", ["-m byhand.operators.page", "-m tests.design.layout_page", "-m tests.wiring.zoo_page"]),
     ],
 )
 def test_the_second_time_nothing_is_set_up(checkout, target, expected):

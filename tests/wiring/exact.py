@@ -29,7 +29,7 @@ from byhand.wiring.zoo import PROGRAMS, Program
 Array = np.ndarray[Any, Any]
 FIGURES = Path(__file__).parent / "figures.toml"
 RANDOM, EXHAUSTIVE, SEED = 100_000, 20_000, 1
-TOKENS = 2**16  # that are run together
+TOKENS = 2**14  # that are run together: more do not fit the caches
 TELL = 5.0  # seconds between two lines of progress
 
 

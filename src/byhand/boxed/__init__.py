@@ -1,4 +1,4 @@
-"""Small trained models that come with the package, each in a folder of its own, and the settings it was trained with.
+"""Small models that come with the package: trained ones, a folder each, with their settings; and those of the zoo.
 
 ``recipes/NAME.toml`` says how NAME came about; ``byhand train --config`` makes it again.
 """

@@ -19,6 +19,7 @@ from byhand.cli import (
     compare,
     convert,
     explain,
+    explore,
     generate,
     inspect,
     models,
@@ -29,6 +30,7 @@ from byhand.cli import (
     tour,
     trace,
     train,
+    wire,
 )
 from byhand.cli.arguments import HELP, enter
 from byhand.cli.show import CLOSED_PIPE, leave
@@ -54,6 +56,8 @@ for module in (
     tokenize,
     pull,
     train,
+    wire,
+    explore,
     bench,
 ):
     enter(app, module.__name__.rpartition(".")[2], module.command, module.EXAMPLES)

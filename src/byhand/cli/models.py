@@ -13,6 +13,7 @@ from typer import Argument, Option
 
 import byhand
 from byhand import boxed
+from byhand.boxed import wired
 from byhand.cli import show
 from byhand.cli.arguments import Output, positive
 from byhand.cli.figures import count
@@ -77,7 +78,7 @@ def weights(name: str) -> str:
     """Where the weights of a built-in model come from."""
     if name in boxed.MODELS:
         return "trained"
-    return "made by hand" if name.startswith("aab") else "random"
+    return "made by hand" if name.startswith(("aab", wired.PREFIX)) else "random"
 
 
 def print_models(listed: list[dict[str, Any]]) -> None:
@@ -85,16 +86,23 @@ def print_models(listed: list[dict[str, Any]]) -> None:
         ("parameters", "layers", "width", "heads", "vocabulary", "context"), "right"
     )
     rows: list[Any] = []
-    for title, group in grouped(listed).items():
+    programs = sorted({each["name"].removesuffix(f"-{each['family']}") for each in listed if of_the_zoo(each)})
+    for title, group in grouped([each for each in listed if not of_the_zoo(each)]).items():
         rows += [Text(""), Text(title, style="bold"), *map(cells, group)]
     show.write(show.table(columns, rows))
     show.write("")
+    show.prose(f"Wired by hand, as gpt2 and as llama (such as {programs[0]}-gpt2): {', '.join(programs)}.", "dim")
     show.prose(
         "Models below the name of a family have random weights (--seed); with a vocabulary of 96 they take text, with "
         "a larger one --ids. Heads 32/8: 32 query heads share 8 key/value heads. Every command takes "
         "the path of a model on disk as well (byhand inspect PATH).",
         "dim",
     )
+
+
+def of_the_zoo(each: dict[str, Any]) -> bool:
+    """Whether it is one of the many programs that are wired, whose sizes `byhand wire` shows."""
+    return each["name"].startswith(wired.PREFIX)
 
 
 def grouped(listed: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

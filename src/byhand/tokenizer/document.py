@@ -40,6 +40,7 @@ class Document(Tokenizer):
         self.kind = f"{self.about()}, {len(self):,} tokens"
         lacking = {byte for byte, letter in LETTERS.items() if letter not in document["model"]["vocab"]}
         self.lacking = lacking if self.style == "bytes" and not document["model"].get("unk_token") else set()
+        self.letters = only_letters(document, {*names, *(each.content for each in self.added)})
 
     def about(self) -> str:
         if self.style == "bytes":
@@ -60,12 +61,16 @@ class Document(Tokenizer):
             return self.engine.encode(text, add_special_tokens=False).ids
 
     def check_bytes(self, text: str) -> None:
-        """Raises InputError for bytes that the vocabulary lacks: the library would leave them out without a word."""
+        """Raises InputError for what the vocabulary lacks: the library would leave it out without a word."""
         found = self.lacking and self.lacking & {*utf8(self.normal(text))}
         if found:
             raise InputError(
                 f"{self.where} has no token for the byte 0x{min(found):02x} of the text, so it cannot encode it"
             )
+        foreign = [letter for letter in text if letter not in self.letters] if self.letters else []
+        if foreign:
+            known = "".join(sorted(self.letters))
+            raise InputError(f"{self.where} has no token for {foreign[0]!r} of the text; it knows {known!r:.99}")
 
     @cached_property
     def model(self) -> Pieces:
@@ -145,6 +150,14 @@ def joined(pieces: list[str]) -> str:
     """WordPieces as words: a space before each that does not continue a word."""
     first, *rest = pieces or [""]
     return first + "".join(piece[2:] if piece.startswith("##") else f" {piece}" for piece in rest)
+
+
+def only_letters(document: Mapping[str, Any], names: Iterable[str]) -> set[str]:
+    """The letters of a vocabulary that takes text as it is and has no token for any others; empty where it has."""
+    model = document["model"]
+    changed = document.get("pre_tokenizer") or document.get("normalizer")
+    others = model.get("unk_token") or model.get("byte_fallback") or changed
+    return set() if others or model.get("type") != "BPE" else {letter for name in names for letter in name}
 
 
 def style(document: Mapping[str, Any]) -> str:
