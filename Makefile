@@ -1,7 +1,7 @@
 # Every target does all of its own set-up, in .venv (make parity: in .parity, make bench: in .bench), and is quick the
 # second time. PYTHON=... picks the interpreter, ARGS=... goes on to pytest or byhand bench: make test ARGS="-k softmax"
 
-.PHONY: help run test check parity bench docs clean
+.PHONY: help run test check parity bench web web-test docs clean
 .NOTPARALLEL:
 
 help:
@@ -10,6 +10,8 @@ help:
 	@echo "make check   set up, then ruff format, ruff and pyright"
 	@echo "make parity  set up with torch and transformers, then the tests against them (a large download)"
 	@echo "make bench   set up with llama.cpp, torch and others, then byhand beside them (a large download, a compiler)"
+	@echo "make web     build the page of byhand explore from web/ (needs Node 20.19 or newer)"
+	@echo "make web-test  set up with Chromium and Node, then the tests of the page"
 	@echo "make docs    write the generated pages of docs/ anew"
 	@echo "make clean   remove everything that the other targets made"
 
@@ -30,14 +32,30 @@ parity: .parity/.parity
 bench: .bench/.bench
 	@.bench/bin/byhand bench $(ARGS)
 
+web: web/node_modules/.made
+	@cd web && npm --silent run check && npm --silent run build
+
+web-test: .venv/.dev web/node_modules/.made
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+		command -v $$name >/dev/null && exit 0; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
+	else \
+		echo "make web-test needs Chromium; on Debian and Ubuntu: apt install chromium" >&2; exit 1; \
+	fi
+	@.venv/bin/python -m pytest tests/web $(ARGS)
+
 docs: .venv/.dev
 	@.venv/bin/python -m byhand.operators.page > docs/operators.md.new
 	@mv docs/operators.md.new docs/operators.md
 	@.venv/bin/python -m tests.design.layout_page > docs/layout.md.new
 	@mv docs/layout.md.new docs/layout.md
+	@.venv/bin/python -m tests.wiring.zoo_page > docs/zoo.md.new
+	@mv docs/zoo.md.new docs/zoo.md
 
 clean:
-	@rm -rf .venv .parity .bench .pytest_cache .ruff_cache .hypothesis build dist
+	@rm -rf .venv .parity .bench web/node_modules .pytest_cache .ruff_cache .hypothesis build dist
 	@find src tests examples docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 PYTHON ?= python3.13 python3.12 python3.11 python3
@@ -72,6 +90,10 @@ endef
 .venv/.dev: pyproject.toml
 	$(call setup,.venv,[dev],byhand and the tools for its tests)
 	@touch .venv/.run
+
+web/node_modules/.made: web/package-lock.json
+	@command -v npm >/dev/null || { echo "the page needs npm, which comes with Node 20.19 or newer" >&2; exit 1; }
+	@cd web && npm ci --silent && touch node_modules/.made
 
 .parity/.parity: pyproject.toml
 	$(call setup,.parity,[parity],byhand with torch and transformers)

@@ -40,8 +40,9 @@ class Jobs:
     def __init__(self) -> None:
         self.lock, self.running = Lock(), dict[str, Job]()
 
-    def begin(self, name: str) -> Job:
-        job = Job(name)
+    def begin(self, name: str, job: Job | None = None) -> Job:
+        job = job or Job()
+        job.name = name
         if name:
             with self.lock:
                 self.running[name] = job
@@ -55,3 +56,9 @@ class Jobs:
     def find(self, name: str) -> Job | None:
         with self.lock:
             return self.running.get(name)
+
+    def stop_all(self) -> None:
+        """Stop everything that has a name and is worked on now."""
+        with self.lock:
+            for job in self.running.values():
+                job.stop.set()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import inf
 from typing import Any
 
 from byhand.errors import InputError
 
 NOTHING: Any = object()
+MOST = sys.float_info.max
 
 
 class Parameters:
@@ -49,7 +51,8 @@ class Parameters:
         found = self.get(name, default)
         if found is default:
             return found
-        if isinstance(found, bool) or not isinstance(found, int | float) or not isfinite(found):
+        # a whole number may be too large for a float
+        if isinstance(found, bool) or not isinstance(found, int | float) or not abs(found) < inf or abs(found) > MOST:
             raise self.refuse(name, "a number")
         return float(found)
 

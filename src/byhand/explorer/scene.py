@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -67,6 +68,11 @@ class Scene:
     gradient: Gradient | None = None
 
     @property
+    def edits(self) -> int:
+        """How many edits there are, those of the scenes that patches come from among them."""
+        return sum(1 + (each.source.edits if each.source else 0) for each in self.changes)
+
+    @property
     def before(self) -> Scene:
         """The scene without its last edit."""
         return replace(self, changes=self.changes[:-1], gradient=None)
@@ -92,6 +98,13 @@ class Scene:
         return made
 
     @property
+    def prompt(self) -> tuple[str | list[int], str | list[int] | None]:
+        """The text and the text to translate, each as it is given to a model."""
+        text = self.text if self.tokens is None else list(self.tokens)
+        assert text is not None
+        return text, self.source if self.source_tokens is None else list(self.source_tokens)
+
+    @cached_property
     def key(self) -> str:
         """The same for equal scenes, and for no others."""
         return sha256(json.dumps(self.plain(), sort_keys=True).encode()).hexdigest()[:16]
@@ -118,6 +131,8 @@ def read_scene(given: Any, what: str = "scene", deep: int = 0) -> Scene:
         gradient=None if gradient is None else read_gradient(gradient, f"{what}: gradient"),
     )
     read.all_asked()
+    if deep == 0 and made.edits > MOST_EDITS:
+        raise InputError(f"{what} has {made.edits} edits, with those of its patches; at most {MOST_EDITS} are made")
     if (made.text is None) == (made.tokens is None):
         raise InputError(f"{what} needs a text or tokens, one of the two")
     return made

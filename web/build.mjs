@@ -1,0 +1,25 @@
+// Builds the page into the Python package. The same sources always give the same bytes, which a test holds.
+import { build } from "esbuild";
+import { copyFile, mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const into = process.argv[2] ?? join(here, "../src/byhand/explorer/static");
+
+await mkdir(into, { recursive: true });
+await build({
+  absWorkingDir: here,
+  entryPoints: { app: "src/main.tsx", widget: "src/widget.ts" },
+  outdir: into,
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  jsx: "automatic",
+  jsxImportSource: "preact",
+  legalComments: "none",
+  charset: "utf8",
+  logLevel: "warning",
+});
+await copyFile(join(here, "src/index.html"), join(into, "index.html"));

@@ -1,0 +1,37 @@
+// The runs of the two scenes: made before anything is looked at, watched, and stopped when nobody wants them.
+
+import { computed } from "@preact/signals";
+import { useAnswer, type Asked } from "./ask";
+import type { Token } from "./model";
+import { shown, state } from "./state";
+import type { Scene } from "./scene";
+
+export interface RunHead {
+  id: string;
+  tokens: Token[];
+  source_tokens: Token[] | null;
+  seconds: number;
+  kept: number;
+  values: number;
+  bytes: number;
+  keeps_all: boolean;
+  loss: string | null;
+  changes: string[];
+  python: string;
+  touched: string[];
+  from_step: number;
+  steps_done: number;
+}
+
+/** Whether there is anything to run: an empty prompt gives nothing, unless there is a source to translate. */
+export function runnable(scene: Scene): boolean {
+  return Boolean(scene.text || scene.tokens?.length || scene.source || scene.source_tokens?.length);
+}
+
+export const ready = computed(() => runnable(state.value.a));
+
+/** The run of a scene, or of the one that is shown. */
+export function useRun(scene: Scene | null = shown.value): { run: RunHead | null; asked: Asked } {
+  const asked = useAnswer("run", scene && runnable(scene) ? { scene } : null);
+  return { run: (asked.answer?.head as RunHead | undefined) ?? null, asked };
+}
