@@ -10,7 +10,7 @@ help:
 	@echo "make check   set up, then ruff format, ruff and pyright"
 	@echo "make parity  set up with torch and transformers, then the tests against them (a large download)"
 	@echo "make bench   set up with llama.cpp, torch and others, then byhand beside them (a large download, a compiler)"
-	@echo "make web     build the page of byhand explore from web/ (needs Node 20.19 or newer)"
+	@echo "make web     set up with Node, then build the page of byhand explore from web/"
 	@echo "make web-test  set up with Chromium and Node, then the tests of the page"
 	@echo "make docs    write the generated pages of docs/ anew"
 	@echo "make clean   remove everything that the other targets made"
@@ -33,7 +33,7 @@ bench: .bench/.bench
 	@.bench/bin/byhand bench $(ARGS)
 
 web: web/node_modules/.made
-	@cd web && npm --silent run check && npm --silent run build
+	@$(with_node) && cd web && npm --silent run check && npm --silent run build
 
 web-test: .venv/.dev web/node_modules/.made
 	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
@@ -44,7 +44,7 @@ web-test: .venv/.dev web/node_modules/.made
 	else \
 		echo "make web-test needs Chromium; on Debian and Ubuntu: apt install chromium" >&2; exit 1; \
 	fi
-	@.venv/bin/python -m pytest tests/web $(ARGS)
+	@$(with_node) && .venv/bin/python -m pytest tests/web $(ARGS)
 
 docs: .venv/.dev
 	@.venv/bin/python -m byhand.operators.page > docs/operators.md.new
@@ -91,9 +91,11 @@ endef
 	$(call setup,.venv,[dev],byhand and the tools for its tests)
 	@touch .venv/.run
 
-web/node_modules/.made: web/package-lock.json
-	@command -v npm >/dev/null || { echo "the page needs npm, which comes with Node 20.19 or newer" >&2; exit 1; }
-	@cd web && npm ci --silent && touch node_modules/.made
+# Node comes with the tools for the tests, so that the page is built by one version everywhere.
+with_node = export PATH="$$PWD/.venv/bin:$$PATH"
+
+web/node_modules/.made: web/package-lock.json | .venv/.dev
+	@$(with_node) && cd web && npm ci --silent && touch node_modules/.made
 
 .parity/.parity: pyproject.toml
 	$(call setup,.parity,[parity],byhand with torch and transformers)

@@ -10,7 +10,7 @@ import pytest
 
 from .tree import ROOT, run
 
-TARGETS = ("run", "test", "check", "parity", "bench", "docs", "clean")
+TARGETS = ("run", "test", "check", "parity", "bench", "web", "web-test", "docs", "clean")
 
 
 def stand_in(path: Path, script: str) -> Path:
@@ -148,19 +148,19 @@ def ci(folder: Path, failing: str) -> tuple[int, list[str], str]:
     return done.returncode, (folder / "made").read_text(encoding="utf-8").splitlines(), done.stdout
 
 
-def test_ci_makes_what_the_readme_names_then_checks_then_parity(tmp_path):
+def test_ci_makes_what_the_readme_names_then_checks_the_page_and_parity(tmp_path):
     code, made, output = ci(tmp_path, failing="")
-    assert (code, made) == (0, ["test", "check", "parity"])
-    assert output.endswith("steps: 3 passed, 0 failed\n")
+    assert (code, made) == (0, ["test", "check", "web-test", "parity"])
+    assert output.endswith("steps: 4 passed, 0 failed\n")
 
 
-@pytest.mark.parametrize("failing", ["test", "check", "parity"])
+@pytest.mark.parametrize("failing", ["test", "check", "web-test", "parity"])
 def test_ci_fails_and_still_does_the_rest(tmp_path, failing):
     code, made, output = ci(tmp_path, failing)
-    assert (code, made) == (1, ["test", "check", "parity"])
+    assert (code, made) == (1, ["test", "check", "web-test", "parity"])
     assert re.search(rf"^make {failing} +FAILED \(exit 2\)", output, re.MULTILINE)
     assert output.count("FAILED") == 1
-    assert output.endswith("steps: 2 passed, 1 failed\n")
+    assert output.endswith("steps: 3 passed, 1 failed\n")
 
 
 def test_ci_without_make_says_so(tmp_path):
@@ -182,14 +182,15 @@ def collected(folder: Path, *arguments: str) -> str:
     return run([sys.executable, "-m", "pytest", "--collect-only", "-q", *arguments], folder).stdout
 
 
-def test_parity_is_left_out_by_default_and_runs_when_named(tmp_path):
+@pytest.mark.parametrize("apart", ["parity", "web"])
+def test_some_folders_are_left_out_by_default_and_run_when_named(tmp_path, apart):
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for name in ("tests/test_plain.py", "tests/parity/test_oracle.py"):
+    for name in ("tests/test_plain.py", f"tests/{apart}/test_oracle.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("def test_it(): pass\n", encoding="utf-8")
     assert "test_plain" in collected(tmp_path)
     assert "test_oracle" not in collected(tmp_path)
-    assert "test_oracle" in collected(tmp_path, "tests/parity")
+    assert "test_oracle" in collected(tmp_path, f"tests/{apart}")
 
 
 def test_parity_never_skips():

@@ -53,6 +53,25 @@ def test_undoing_gives_the_same_bits_however_it_is_asked():
         assert fingerprint(everything(fresh.run(read_scene(each)))) == there  # the last scene first
 
 
+def test_an_edited_weight_is_not_taken_for_the_models():
+    own, scene, address = session(), scene_of("gpt2-tiny"), "token.weight"
+    other = edited(scene, edit(address, [3, 5], "set", 2.0))
+    plain = own.look(read_scene(scene), address)
+    assert own.look(read_scene(other), address)[3, 5] == 2 != plain[3, 5]
+    assert own.look(read_scene({"text": "World"}), address) is plain
+
+
+def test_the_order_of_edits_counts():
+    own, scene, place = session(), scene_of("gpt2-tiny"), [0, 1, 3]
+    to_two = edit("blocks.0.mlp.act", place, "set", 2.0)
+    times_three = edit("blocks.0.mlp.act", place, "scale", 3.0)
+    last = edit("blocks.1.mlp.act", place, "zero")
+    for changes, expected in (((to_two, times_three), 6), ((times_three, to_two), 2)):
+        own.run(read_scene(edited(scene, *changes)))
+        made = own.run(read_scene(edited(scene, *changes[::-1], last)))
+        assert made.look("blocks.0.mlp.act")[0, 1, 3] == 8 - expected
+
+
 def test_what_an_edit_does_not_touch_stays_as_it_was():
     own, scene = session(), scene_of("gpt2-tiny")
     other = edited(scene, edit("blocks.1.attn.heads", [0, None, 1, None]))

@@ -1,7 +1,5 @@
 """Random numbers checked by their formulas: all right as they are, and a planted defect found."""
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 
@@ -41,6 +39,23 @@ def test_more_numbers_than_addresses_look_at_every_address():
     assert (
         head["addresses"] == head["of"] == len(Session(model("gpt2-tiny")).run(read_scene(scene_of("gpt2-tiny"))).kept)
     )
+
+
+def test_the_numbers_are_from_all_over_a_tensor(monkeypatch):
+    session, scene = Session(model("gpt2-tiny")), scene_of("gpt2-tiny")
+    run, looked, explain = session.run(read_scene(scene)), [], session.explain
+
+    def noted(scene, address, index, job):
+        looked.append((address, index))
+        return explain(scene, address, index, job)
+
+    monkeypatch.setattr(session, "explain", noted)
+    asked(session, scene=scene, count=150)
+    large = [(run.shape(address), index) for address, index in looked if len(run.shape(address)) == 4]
+    for axis in (1, 2, 3):
+        halves = {2 * index[axis] // shape[axis] for shape, index in large}
+        assert halves == {0, 1}
+    assert len(set(looked)) > 120
 
 
 def test_another_seed_looks_at_other_numbers_and_the_same_at_the_same():
@@ -94,15 +109,3 @@ def test_without_transformers_it_says_so(monkeypatch):
     monkeypatch.setattr(trust, "find_spec", lambda name: None)
     head = asked(Session(model("gpt2-tiny")), "beside", scene=scene_of("gpt2-tiny"))
     assert head == {"available": False, "text": "torch and transformers not installed, so nothing is compared."}
-
-
-@pytest.mark.skipif(
-    not (find_spec("torch") and find_spec("transformers")), reason="torch and transformers not installed"
-)
-@pytest.mark.parametrize("name", ["gpt2-tiny", "llama-tiny-halves"])
-def test_with_transformers_it_compares(name):
-    head = asked(Session(model(name), engine="reference"), "beside", scene=scene_of(name))
-    assert head["available"] and head["first"] is None and head["verdict"] in ("same", "same up to rounding")
-    with pytest.raises(InputError, match="without edits"):
-        scene = edited(scene_of(name), edit("blocks.0.mid", [None, 2], "scale", 1.5))
-        asked(Session(model(name)), "beside", scene=scene)

@@ -90,7 +90,7 @@ def test_a_model_that_is_certain_in_bfloat16_is_never_wrong_there(name, family, 
     proof = prove(wired.plan, wired.model.weights, wired.model.config, ["bfloat16"])
     if proof.verdict("bfloat16") == "no":
         assert (name, family) not in CERTAIN
-        pytest.skip("not certain in bfloat16")
+        return
     tokens, site = wired.wiring.tokens.domain, proof.sites["bfloat16"][-1]
     for attention in ("eager", "sdpa"):
         model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation=attention, dtype=torch.bfloat16)

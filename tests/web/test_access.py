@@ -13,7 +13,7 @@ from .reading import explained, under_cursor
 from .serving import Explored, State, explored
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
-SCREENS = ("flow", "tensor", "number", "attention", "change", "stream", "next", "gradient", "trust")
+SCREENS = ("flow", "tensor", "number", "terms", "attention", "change", "stream", "next", "gradient", "trust")
 TOO_WIDE = """() => [...document.querySelectorAll('.page *')].filter(each => each.getBoundingClientRect().right > 641)
     .slice(0, 5).map(each => each.outerHTML.slice(0, 150))"""
 HEAD = {"address": "blocks.1.attn.heads", "index": [None, None, 2, None], "action": "zero"}
@@ -25,13 +25,13 @@ def state_of(of: Explored, screen: str) -> State:
     views: dict[str, dict[str, Any]] = {
         "tensor": {"address": "blocks.1.attn.weights", "table": True},
         "number": {
-            "address": "blocks.1.mlp.out",
-            "index": [0, 3, 5],
-            "all": True,
+            "address": "blocks.1.mlp.act",
+            "index": [0, 3, 4],
             "trail": [{"address": "logits", "index": [0, 1, 2]}],
         },
+        "terms": {"screen": "number", "address": "blocks.1.mlp.out", "index": [0, 3, 5], "all": True},
     }
-    return of.state(screen, b=b, **views.get(screen, {}))
+    return of.state(**{"screen": screen, "b": b, **views.get(screen, {})})
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

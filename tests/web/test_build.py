@@ -24,7 +24,7 @@ def test_building_gives_the_committed_bytes(tmp_path: Path) -> None:
     done = npm("run", "build", "--", str(tmp_path))
     assert done.returncode == 0, done.stderr
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert {"index.html", "app.js", "app.css"} <= made.keys()
+    assert {"index.html", "app.js", "app.css", "licences.txt"} <= made.keys()
     for name, data in made.items():
         assert (BUILT / name).read_bytes() == data, f"{name} is out of date: make web"
 

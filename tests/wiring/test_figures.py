@@ -9,19 +9,20 @@ from byhand.wiring.verifying import ENGINES
 from byhand.wiring.zoo import PROGRAMS
 
 from ..design.tree import ROOT
-from .exact import RANDOM, Wrong, claimed, read
+from .exact import Wrong, claimed, read
 from .zoo_page import page
 
 MEASURED = read()
+FEWEST = 10_000  # random texts of full length that a model must have been run on; the page says how many each was
 EVERY = [(name, family) for name, program in PROGRAMS.items() for family in program.families]
 
 
 @pytest.mark.parametrize("name, family", EVERY)
-def test_a_program_was_measured_in_full_with_these_weights(name, family):
+def test_a_program_was_measured_with_these_weights(name, family):
     found = MEASURED[name][family]
     wired = compile(PROGRAMS[name].make(), family)
     assert found["fingerprint"] == wired.report().fingerprint[:16], "measure it again: python -m tests.wiring.exact"
-    assert found["random"] >= RANDOM and found["exhaustive"] >= 1 and found["claimed"] > 0
+    assert found["random"] >= FEWEST and found["exhaustive"] >= 1 and found["claimed"] > 0
     assert found["engines"] == [*ENGINES, *WAYS]
     assert found["smallest_gap"] >= found["proven_gap"] > 0 and found["slack"] > 1
     assert byhand.load(f"wired-{name}-{family}").parameters == found["parameters"]

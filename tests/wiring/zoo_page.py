@@ -17,12 +17,12 @@ Programs wired by hand as unmodified GPT-2 and Llama models. Their sources are i
 each, and their weights come with the package: `byhand run wired-aab-llama aab`, `byhand wire aab --look`.
 [Weights by hand](wiring.md) says how they are made and what the words below mean.
 
-Every model here was saved as a folder, loaded by transformers, and run on all short texts and on 100,000 random ones of
-full length: in float32, with eager and SDPA attention, at once and token by token with a cache; and on byhand's two
-engines. Every prediction was right, on all of them. Besides, each is proven for all texts up to its context.
+Every model here was saved as a folder, loaded by transformers, and run on all short texts and on random ones of full
+length, as many as the table says: in float32, with eager and SDPA attention, at once and token by token with a cache; and
+on byhand's two engines. Every prediction was right, on all of them. Besides, each is proven for all texts up to its context.
 """
 SIZES = ("layers", "width", "hidden", "context", "parameters", "not 0", "slack")
-MEASURED = ("program", "", *SIZES, "bfloat16", "seconds")
+MEASURED = ("program", "", *SIZES, "short texts", "random texts", "bfloat16", "seconds")
 WORDS = """\
 *parameters*: all, and how many are not 0. *slack*: how often the rounding of float32 fits, at least, into the margin of
 the closest decision, whatever the order of sums. *bfloat16*: whether the proof covers it too, as exact or ok; then the
@@ -65,7 +65,7 @@ def page() -> str:
     measured = read()
     rows = [row for name, program in PROGRAMS.items() for row in rows_of(name, program, measured)]
     beside = [[cell.format(adder=adder(measured)) for cell in row] for row in BESIDE]
-    figures = table(MEASURED, rows, right=len(SIZES))
+    figures = table(MEASURED, rows, right=len(SIZES) + 2)
     return "\n".join([HEAD, figures, WORDS, "## What they do\n", *said(), OTHERS, table(beside[0], beside[1:]), APART])
 
 
@@ -107,6 +107,7 @@ def rows_of(name: str, program: Program, measured: dict[str, Any]) -> Iterator[l
 def cells(found: dict[str, Any]) -> Iterator[str]:
     for key in ("layers", "width", "hidden", "context", "parameters", "not_zero", "slack"):
         yield f"{found[key]:,.0f}" if found[key] >= 10 else f"{found[key]:.3g}"
+    yield from (f"{found[key]:,}" for key in ("exhaustive", "random"))
     yield "" if found["bfloat16"] == "no" else found["bfloat16"]
     yield f"{found['seconds']:g}"
 

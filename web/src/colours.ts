@@ -44,9 +44,14 @@ export interface Range {
   texts: [string, string];
 }
 
+/** A number as Python wrote it; of truth values 0 or 1. */
+function valueOf(text: string): number {
+  return text === "true" ? 1 : text === "false" ? 0 : Number(text);
+}
+
 /** The scale that fits numbers between two ends: symmetric when some are negative. */
 export function fitting(minimum: string, maximum: string, scale?: Scale): Range {
-  const [low, high] = [Number(minimum), Number(maximum)];
+  const [low, high] = [valueOf(minimum), valueOf(maximum)];
   if ((scale ?? (low < 0 ? "symmetric" : "sequential")) === "sequential")
     return { scale: "sequential", least: low, most: high, texts: [minimum, maximum] };
   const larger = Math.abs(low) > Math.abs(high) ? minimum : maximum;

@@ -81,7 +81,8 @@ function Drawn({ outline, run }: { outline: Outline; run: RunHead }) {
             {rows.map((row, i) => (
               <tr
                 key={row.entry?.address ?? `${row.section.title} ${i}`}
-                class={row.entry ? row.entry.kind : "block"}
+                class={row.entry ? "" : "block"}
+                data-kind={row.entry?.kind}
                 onMouseEnter={() => setNear(i)}
                 onFocusIn={() => setNear(i)}
               >
@@ -182,7 +183,7 @@ function BlockCells({ row, stats, differences, onFold }: BlockProps) {
       <th scope="row" colSpan={6}>
         <button type="button" class="fold" aria-expanded={!row.folded} onClick={onFold}>
           <span aria-hidden="true">{row.folded ? "▸" : "▾"}</span> {title}
-          <span class="quiet"> {entries.length} values</span>
+          <span class="quiet"> {entries.length === 1 ? "1 value" : `${entries.length} values`}</span>
         </button>
       </th>
       <td class="marks">
@@ -214,7 +215,7 @@ function Lines({ lines, rows, width, near }: { lines: Line[]; rows: Row[]; width
   return (
     <svg class="lines" width={width} height={height} aria-hidden="true">
       {lines.map((line) => (
-        <path key={line.from} d={path(line)} class={`${isNear(line) ? "near" : ""} ${rows[line.from]!.entry?.kind ?? ""}`} />
+        <path key={line.from} d={path(line)} class={isNear(line) ? "near" : ""} data-kind={rows[line.from]!.entry?.kind} />
       ))}
       {rows.map((row, i) =>
         row.entry || row.folded ? <circle key={i} cx={x} cy={y(i)} r={row.entry ? 3.5 : 5} class={i === near ? "near" : ""} /> : null,

@@ -2,7 +2,7 @@
 
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { between, type Range, type Scale } from "./colours";
-import { palette } from "./theme";
+import { palette, theme } from "./theme";
 
 interface LegendProps {
   range: Range;
@@ -38,7 +38,7 @@ export function Legend({ range, chosen, onChoose, factor, masked }: LegendProps)
         </select>
       </label>
       <span class="quiet">
-        {range.scale === "symmetric" ? "blue below 0, orange above" : "dark is more"}
+        {range.scale === "symmetric" ? "blue below 0, orange above" : theme.value === "dark" ? "bright is more" : "dark is more"}
         {masked ? " · hatched: hidden by the mask" : ""}
         {pooled ? ` · each dot stands for ${factor[0]} × ${factor[1]} cells and shows the largest in size` : ""}
       </span>

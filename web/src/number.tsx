@@ -211,28 +211,30 @@ function Workings({ head }: { head: NumberHead }) {
   return (
     <>
       <h2>Computed on the way</h2>
-      <table class="working">
-        <thead>
-          <tr>
-            <th scope="col">formula</th>
-            <th scope="col">in numbers</th>
-            <th scope="col" class="figure">
-              value
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {head.working.slice(0, all ? undefined : FEW).map((way) => (
-            <tr key={way.name}>
-              <td>
-                <Formula math={way.formula} text={way.formula_text} />
-              </td>
-              <td class="mono clip">{way.numbers}</td>
-              <td class="figure">{way.value}</td>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Working">
+        <table class="working">
+          <thead>
+            <tr>
+              <th scope="col">formula</th>
+              <th scope="col">in numbers</th>
+              <th scope="col" class="figure">
+                value
+              </th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {head.working.slice(0, all ? undefined : FEW).map((way) => (
+              <tr key={way.name}>
+                <td>
+                  <Formula math={way.formula} text={way.formula_text} />
+                </td>
+                <td class="mono clip">{way.numbers}</td>
+                <td class="figure">{way.value}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
       {more > 0 && (
         <button type="button" aria-pressed={all} onClick={() => settle({ working: !all })}>
           {all ? "Fewer" : `${more} more`}

@@ -3,8 +3,7 @@
 import type { Entry } from "./outline";
 
 export interface Section {
-  /** "blocks.0", "source.blocks.1"; "" for what belongs to no block. */
-  name: string;
+  /** "block 0", "source block 1 backward"; "" for what belongs to no block. */
   title: string;
   entries: Entry[];
 }
@@ -19,17 +18,23 @@ export interface Row {
 const BLOCK = /^(?:d:)?((?:source\.)?blocks\.\d+)\./;
 
 export function sections(entries: Entry[]): Section[] {
+  const listed = entries.filter((entry) => entry.kind !== "weight");
+  const titles = listed.map(titleOf);
   const made: Section[] = [];
-  for (const entry of entries) {
-    if (entry.kind === "weight") continue;
-    const name = BLOCK.exec(entry.address)?.[1] ?? "";
-    const backward = entry.kind === "gradient" ? " backward" : "";
-    const title = name ? `${name.replace("source.", "source ").replace("blocks.", "block ")}${backward}` : "";
+  listed.forEach((entry, i) => {
     const last = made[made.length - 1];
-    if (last && last.title === title) last.entries.push(entry);
-    else made.push({ name, title, entries: [entry] });
-  }
+    // backward, parts for the block before come between those of a block: it goes on as long as any are left
+    const same = last && (last.title === titles[i] || (last.title && titles.indexOf(last.title, i) >= 0));
+    if (same) last.entries.push(entry);
+    else made.push({ title: titles[i]!, entries: [entry] });
+  });
   return made;
+}
+
+function titleOf(entry: Entry): string {
+  const block = BLOCK.exec(entry.address)?.[1];
+  if (!block) return "";
+  return block.replace("source.", "source ").replace("blocks.", "block ") + (entry.kind === "gradient" ? " backward" : "");
 }
 
 /** What is listed of the sections: their values, or where a block is folded one row for all of them. */

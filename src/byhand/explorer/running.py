@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from byhand.checkpoints.files.quantized import Quantized
-from byhand.errors import AddressError
 from byhand.explorer.answer import Answer
 from byhand.explorer.digits import number
 from byhand.explorer.jobs import Job
 from byhand.explorer.operations import operation
+from byhand.explorer.outline import in_order
 from byhand.explorer.parameters import Parameters
 from byhand.explorer.pythoning import python_of
 from byhand.explorer.scene import DTYPES, limited
@@ -98,16 +98,7 @@ def touched_by(run: Run) -> list[str]:
     if not run.edits:
         return []
     touched = run.program.dependents(run.edits[-1].address)
-    return [address for address in order(run.program) if address in touched]
-
-
-def order(program: Program) -> list[str]:
-    """All addresses: inputs, then each step's weights where they are read first, and what it writes."""
-    found = dict.fromkeys(program.inputs)
-    for step in program:
-        found |= dict.fromkeys(read for read in step.reads if read in program.weights)
-        found |= dict.fromkeys(step.writes.values())
-    return list(found)
+    return [address for address in in_order(run.program) if address in touched]
 
 
 def first_step(program: Program, touched: Sequence[str]) -> int:
@@ -132,11 +123,3 @@ def cancel(session: Session, read: Parameters, job: Job) -> Answer:
     if other is not None:
         other.stop.set()
     return Answer({"stopped": other is not None})
-
-
-def known(session: Session, run: Run, address: str) -> str:
-    """The address, if the run has a value there. Raises AddressError."""
-    if address.startswith("d:") and run.gradients is None:
-        raise AddressError(f"{address}: this scene has no gradient; say of which number in the scene")
-    run.shape(address)
-    return address

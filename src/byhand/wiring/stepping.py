@@ -54,7 +54,8 @@ class Step:
         """The position with the highest score and its lead over the next; for an average, how many take part."""
         if isinstance(head, Average):
             weights = self.run.look(f"blocks.{layer}.attn.weights")[0, place, self.at]
-            return f"{int((weights > weights.max() / 2).sum())} positions", ""
+            least = 1 / (len(weights) + head.weight)  # what one of all positions would get, were all to match
+            return f"{int((weights > least / 2).sum())} positions", ""
         order = np.sort(scores)
         best = int(scores.argmax())
         lead = f"{order[-1] - order[-2]:.4g}" if len(order) > 1 else ""

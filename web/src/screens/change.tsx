@@ -1,6 +1,6 @@
 // Change and compare: write edits, see what they do, try one everywhere.
 
-import { useAnswer } from "../ask";
+import { can, useAnswer } from "../ask";
 import { edited, scenes, state } from "../state";
 import type { Part } from "./draft";
 import { Editor } from "./editor";
@@ -9,7 +9,7 @@ import { Sweep } from "./sweep";
 
 export function ChangeScreen() {
   const { a, b } = state.value;
-  const { answer, error } = useAnswer("ablations", { scene: edited.value });
+  const { answer, error } = useAnswer("ablations", can("ablations") ? { scene: edited.value } : null);
   const parts = answer?.head.parts as Part[] | undefined;
   return (
     <section class="change" aria-label="Change and compare">

@@ -27,7 +27,7 @@ export function Reading({ stages, head, at }: { stages: Stages; head: number; at
   const shades = held.current;
   const names = { T: stages.labels.T ?? numbers(stages.T), S: stages.labels.S ?? numbers(stages.S) };
   return (
-    <div class="reading">
+    <div class={`reading ${stale ? "stale" : ""}`}>
       <Tokens name="Queries" side="query" names={names.T} active={query} asks={asks} shades={asks ? null : shades} at={at} />
       <Tokens name="Keys" side="key" names={names.S} active={key} asks={!asks} shades={asks ? shades : null} at={at} />
       <p class="quiet" aria-live="polite">
