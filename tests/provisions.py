@@ -12,7 +12,6 @@ import numpy as np
 import byhand
 from byhand.checkpoints.llmc_state import write_state
 
-
 PARITY = """\
 from byhand.wiring import Wiring, offset
 

@@ -18,8 +18,9 @@ each, and their weights come with the package: `byhand run wired-aab-llama aab`,
 [Weights by hand](wiring.md) says how they are made and what the words below mean.
 
 Every model here was saved as a folder, loaded by transformers, and run on all short texts and on random ones of full
-length, as many as the table says: in float32, with eager and SDPA attention, at once and token by token with a cache; and
-on byhand's two engines. Every prediction was right, on all of them. Besides, each is proven for all texts up to its context.
+length, as many as the table says: in float32, with eager and SDPA attention, at once and token by token with a cache;
+and on byhand's two engines. Every prediction was right, on all of them. Besides, each is proven for all texts up to its
+context.
 """
 SIZES = ("layers", "width", "hidden", "context", "parameters", "not 0", "slack")
 MEASURED = ("program", "", *SIZES, "short texts", "random texts", "bfloat16", "seconds")

@@ -18,7 +18,7 @@ export type Order = "size" | "place";
 
 const ROW = 30;
 const TALL = 480;
-const PAGE = 64;
+const PAGE = 32;
 
 export function Terms({ head, order }: { head: NumberHead; order: Order }) {
   const all = state.value.view.all === true && head.count > head.terms.length;
