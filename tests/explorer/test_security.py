@@ -27,7 +27,7 @@ SESSION = Session(model("gpt2-tiny"), first=read_scene(scene_of("gpt2-tiny")))
 @pytest.fixture(scope="module")
 def link():
     with served(SESSION) as found:
-        yield found
+        yield found.link
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def session():
 @pytest.fixture
 def link(session):
     with served(session) as found:
-        yield found
+        yield found.link
 
 
 @pytest.fixture
@@ -202,7 +202,8 @@ def test_cancelling_over_http(link, waiting):
 
 def test_progress_gets_through_when_all_threads_wait(session, waiting, monkeypatch):
     monkeypatch.setattr("byhand.explorer.server.AT_ONCE", 2)
-    with served(session) as link, ThreadPoolExecutor(6) as pool:
+    with served(session) as found, ThreadPoolExecutor(6) as pool:
+        link = found.link
         slow = [pool.submit(Client(link).post, "run", json.dumps({"scene": SLOW, "job": f"j{i}"})) for i in range(6)]
         assert waiting.begun.wait(10)
         assert Client(link).ask("progress", of="none").head["running"] is False
@@ -236,7 +237,8 @@ def test_a_page_that_goes_away_stops_its_work(link, waiting):
 
 
 def test_the_end_of_the_server_stops_what_it_computes(session, waiting):
-    with ThreadPoolExecutor(1) as pool, served(session) as link:
+    with ThreadPoolExecutor(1) as pool, served(session) as found:
+        link = found.link
         slow = pool.submit(Client(link).post, "run", json.dumps({"scene": SLOW}))
         assert waiting.begun.wait(10)
     assert waiting.jobs[0].stop.is_set()

@@ -15,9 +15,10 @@ class Page:
 
     def __init__(self, session: Session, *, port: int = 0, browser: bool = True) -> None:
         self.open = ExitStack()
-        self.link = self.open.enter_context(served(session, port))
+        serving = self.open.enter_context(served(session, port))
+        self.link = serving.link
         if browser:
-            webbrowser.open(self.link)
+            webbrowser.open(serving.once())  # what a browser is started with, others on this machine can read
 
     def __repr__(self) -> str:
         return f"<page at {self.link}>"

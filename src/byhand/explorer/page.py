@@ -38,6 +38,8 @@ def page(title: str, setting: dict[str, Any], inside: str = "") -> str:
 <div id="byhand">{inside}</div>
 <script type="application/json" id="byhand-setting">{for_script(setting)}</script>
 <script type="module">{script}</script>
+<!--
+{built("licences.txt").replace("--", "- -")}-->
 </body>
 </html>
 """

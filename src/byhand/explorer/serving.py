@@ -44,8 +44,8 @@ def has_window() -> bool:
 
 
 @contextmanager
-def served(session: Session, port: int = 0) -> Iterator[str]:
-    """Serve in a thread of this process as long as the context lasts; gives the link."""
+def served(session: Session, port: int = 0) -> Iterator[Serving]:
+    """Serve in a thread of this process as long as the context lasts; what it gives has the `link`."""
     with closing(listening(port)) as listener:
         serving = Serving(session, listener)
         thread = Thread(target=lambda: asyncio.run(serving.serve([listener])), daemon=True)
@@ -53,7 +53,7 @@ def served(session: Session, port: int = 0) -> Iterator[str]:
         try:
             while thread.is_alive() and not serving.started:
                 sleep(0.001)
-            yield serving.link
+            yield serving
         finally:
             serving.should_exit = True
             thread.join()

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from byhand import inputs
 from byhand.addresses import base, is_side, matches, place, resolve
 from byhand.changes import Edit, planned, taken
 from byhand.errors import InputError
@@ -192,12 +191,7 @@ class Session:
     def plan(self, scene: Scene) -> tuple[Program, dict[str, Array]]:
         """The program of a scene and its inputs, without running it."""
         text, source = scene.prompt
-        arrays: dict[str, Any] = {"tokens": self.model.token_ids(text)}
-        if source is not None:
-            arrays["source.tokens"] = self.model.token_ids(source, "source text")
-        arrays |= self.model.target_ids(None, arrays)
-        program = self.model.program_with("targets" in arrays)
-        return program, inputs.prepare(program, arrays)
+        return self.model.prepared(text, source)
 
     # --- values -------------------------------------------------------------------------------------------------
 
