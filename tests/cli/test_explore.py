@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -27,7 +28,13 @@ def started(tmp_path):
         env = {**os.environ, "TMPDIR": str(tmp_path), **({"BROWSER": browser} if browser else {})}
         command = [sys.executable, "-m", "byhand.cli", "explore", *words, *([] if browser else ["--no-open"])]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=tmp_path
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
+            cwd=tmp_path,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup, which may run us, ignores it
         )
         processes.append(process)
         assert process.stdout
@@ -114,7 +121,7 @@ def test_the_browser_gets_a_link_that_works_once(started, tmp_path):
     seen = tmp_path / "seen"
     browser = tmp_path / "browser.py"
     browser.write_text(f"import sys\nopen({str(seen)!r}, 'w').write(sys.argv[1])\n", encoding="utf-8")
-    _, link = started("aab", "aab", browser=f"{sys.executable} {browser} %s")
+    _, link = started("aab", "aab", browser=f"{shlex.quote(sys.executable)} {browser} %s")
     for _ in range(500):
         if seen.exists() and seen.read_text(encoding="utf-8"):
             break
