@@ -95,7 +95,7 @@ endef
 with_node = export PATH="$$PWD/.venv/bin:$$PATH"
 
 web/node_modules/.made: web/package-lock.json | .venv/.dev
-	@$(with_node) && cd web && npm ci --silent && touch node_modules/.made
+	@$(with_node) && cd web && npm ci --silent --no-audit --no-fund && touch node_modules/.made
 
 .parity/.parity: pyproject.toml
 	$(call setup,.parity,[parity],byhand with torch and transformers)
