@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from time import sleep
 
 import uvicorn
@@ -21,6 +22,7 @@ from byhand.explorer.session import Session
 
 HOST = "127.0.0.1"
 MOST_CONNECTIONS = 256
+HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal was closed; Windows has no such signal
 PATIENCE = 2  # seconds that answers on their way have at the end
 
 
@@ -87,6 +89,23 @@ class Serving(uvicorn.Server):
         start = new_token()
         self.behind.app.starts.add(start)
         return f"http://{HOST}:{self.port}/{start}"
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """What ends the process ends the server first: uvicorn waits for SIGINT and SIGTERM, and here for SIGHUP too.
+
+        Raised in the middle of what asyncio does, a signal could get lost.
+        """
+        with super().capture_signals():
+            before = signal.getsignal(HANGUP)
+            if current_thread() is not main_thread() or before == signal.SIG_IGN:
+                yield
+                return
+            signal.signal(HANGUP, self.handle_exit)
+            try:
+                yield
+            finally:
+                signal.signal(HANGUP, before)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.behind.stop()
