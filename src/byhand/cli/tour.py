@@ -30,6 +30,7 @@ NEXT = (
     ("one of them in full", "trace aab baa blocks.0.attn.weights"),
     ("every branch behind a number", 'explain aab baa "logits[0,2,1]" --depth 20'),
     ("train one yourself", "train --family gpt2 --data stories --out new --steps 100"),
+    ("weights made by hand, with a proof", "wire sort"),
     ("where a gradient comes from", 'explain gpt2-tiny Hello "d:blocks.0.attn.scores[0,1,3,2]"'),
     ("what if b had no value", 'run aab baa --edit "blocks.0.attn.v.weight[6,0,7]=0"'),
     ("the steps of a real model", "models llama3-8b --tokens 17"),
