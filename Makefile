@@ -18,8 +18,11 @@ help:
 run: .venv/.run
 	@.venv/bin/byhand tour
 
+# Tests run in several processes, a few hundred MB each; ARGS="-n 0" runs them in one.
+together = -n auto --maxprocesses 4 --dist worksteal
+
 test: .venv/.dev
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest $(together) $(ARGS)
 
 check: .venv/.dev
 	@failed=; for tool in "ruff format --check --output-format concise" "ruff check" pyright; do \
@@ -44,7 +47,7 @@ web-test: .venv/.dev web/node_modules/.made
 	else \
 		echo "make web-test needs Chromium; on Debian and Ubuntu: apt install chromium" >&2; exit 1; \
 	fi
-	@$(with_node) && .venv/bin/python -m pytest tests/web $(ARGS)
+	@$(with_node) && .venv/bin/python -m pytest tests/web $(together) $(ARGS)
 
 docs: .venv/.dev
 	@.venv/bin/python -m byhand.operators.page > docs/operators.md.new

@@ -1,5 +1,6 @@
 """Settings that all tests share."""
 
+import fcntl
 import os
 import signal
 
@@ -27,3 +28,13 @@ def compiled_kernels() -> None:
     from byhand.engines.cpu.kernel import KERNELS
 
     prepare(list(KERNELS.values()))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """A test that is marked alone measures time: where tests run in several processes, the others wait for it."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    with open(__file__) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        return (yield)

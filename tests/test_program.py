@@ -128,6 +128,7 @@ def test_saved_is_what_the_backward_program_reads(name):
     )
 
 
+@pytest.mark.alone
 def test_the_8b_table_is_made_at_once():
     start = perf_counter()
     rows = shape("llama3-8b").table(1, 8192)

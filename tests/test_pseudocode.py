@@ -327,6 +327,7 @@ def test_no_word_of_an_operator_is_left_in_a_line():
                     assert left <= set(own.sizes) | {"J"}, (line.address, left)
 
 
+@pytest.mark.alone
 def test_the_8b_shape_prints_at_once():
     start = perf_counter()
     own = llama.program(llama.SHAPES["llama3-8b"], targets=True)

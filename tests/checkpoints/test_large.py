@@ -85,6 +85,7 @@ def sparse(folder, shards: int = 4) -> int:
     return total
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own count of memory is needed")
 def test_two_gigabytes(tmp_path):
     total = sparse(tmp_path)

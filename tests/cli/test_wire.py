@@ -143,7 +143,7 @@ WRONG = {
     "name": (("mine.py", "--name", "x"), "--name is 'x', and mine.py has nothing of that name"),
     "no wiring of that name": (("mine.py", "--name", "before"), "--name is 'before', which is "),
     "name and zoo": (("aab", "--name", "x"), "--name is 'x', and aab of the zoo has one wiring"),
-    "foreign letter": (("mine.py", "--step", "012"), "parity has no token for '2' of the text; it knows '01^'"),
+    "foreign letter": (("mine.py", "--step", "012"), "parity has no token for '2' of the text; it knows '01'"),
     "save": (("mine.py", "--save", "mine.py"), "mine.py exists; name another folder"),
 }
 

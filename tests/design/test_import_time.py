@@ -78,6 +78,7 @@ def compare(first: str, second: str, cwd: Path) -> tuple[float, float]:
     return median(pair[0] for pair in pairs), median(pair[1] - pair[0] for pair in pairs)
 
 
+@pytest.mark.alone
 def test_import_is_quick(tmp_path, figure):
     alone, more = compare("import numpy", "import numpy; import byhand", tmp_path)
     figure(f"import: numpy alone {alone:.3f} s, byhand {more:.3f} s more ({ALLOWED_SECONDS} s allowed)")

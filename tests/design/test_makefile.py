@@ -11,6 +11,7 @@ import pytest
 from .tree import ROOT, run
 
 TARGETS = ("run", "test", "check", "parity", "bench", "web", "web-test", "docs", "clean")
+TOGETHER = "-n auto --maxprocesses 4 --dist worksteal"
 
 
 def stand_in(path: Path, script: str) -> Path:
@@ -58,7 +59,7 @@ def test_target_exists(target):
     ("target", "expected"),
     [
         ("run", ["byhand tour"]),
-        ("test", ["-m pytest"]),
+        ("test", [f"-m pytest {TOGETHER}"]),
         ("check", ["-m ruff format --check --output-format concise", "-m ruff check", "-m pyright"]),
         ("parity", ["-m pytest tests/parity"]),
         ("bench", ["byhand bench"]),
@@ -77,7 +78,7 @@ def test_check_fails_and_still_does_the_rest(checkout, failing):
 
 
 def test_arguments_reach_pytest(checkout):
-    assert calls(checkout, "test", ARGS="-k softmax") == ["-m pytest -k softmax"]
+    assert calls(checkout, "test", ARGS="-k softmax") == [f"-m pytest {TOGETHER} -k softmax"]
 
 
 def installs(noted: list[str]) -> list[str]:

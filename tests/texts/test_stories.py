@@ -137,6 +137,7 @@ def test_a_world_refuses_what_cannot_be():
         world.gives("friend", "toy", "hero")
 
 
+@pytest.mark.alone
 def test_fast():
     start = time.perf_counter()
     written = sum(len(story) for story in islice(stories(5), 2000))

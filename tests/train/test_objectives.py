@@ -68,6 +68,7 @@ def test_a_batch_is_a_function_of_seed_step_and_part(texts, pairs, objective, pa
     assert not any(same(first.at(1), each) for each in others)
 
 
+@pytest.mark.alone
 def test_a_batch_takes_as_long_from_much_data_as_from_little(tmp_path):
     write_tokens(tmp_path / "a.bin", np.zeros(20_000_000, np.uint16))
     much = of("causal", gather(tmp_path / "a.bin", folder=tmp_path))

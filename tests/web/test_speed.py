@@ -16,6 +16,7 @@ from .conftest import Open
 from .reading import under_cursor
 from .serving import Explored, served
 
+pytestmark = pytest.mark.alone
 TOKENS = 64
 USABLE, EFFECT = 2.5, 1.5  # seconds
 FRAME = 1000 / 30  # milliseconds

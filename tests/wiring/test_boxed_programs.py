@@ -5,6 +5,7 @@ import pytest
 
 import byhand
 from byhand.boxed import wired
+from byhand.errors import InputError
 from byhand.train import train
 from byhand.wiring import compile
 from byhand.wiring.zoo import PROGRAMS
@@ -41,6 +42,19 @@ def test_it_runs_and_generates_on_both_engines(name):
         logits_BTV = model.run("aabaa", engine=engine).look("logits")
         assert ["^ab"[each] for each in logits_BTV[0].argmax(-1)] == [*"aabaab"]
     assert model.generate("aab", max_tokens=6).finish().text == "aabaab"
+
+
+@AS_ANY
+@pytest.mark.parametrize("text", ["a^b", "^", "ab^", "axb"])
+def test_a_text_has_letters_only(name, text, tmp_path):
+    """The begin token has a letter too; inside a text it would be an input that nothing was proven for."""
+    model = byhand.load(name)
+    model.save(tmp_path / "saved")
+    for each in (model, byhand.load(tmp_path / "saved")):
+        for encode in (each.tokenizer.encode, each.tokenizer.trace, each.run):
+            with pytest.raises(InputError, match=r"has no token for '[x^]' of the text; it knows 'ab'"):
+                encode(text)
+    assert model.tokenizer.encode("^ab", special=True) == [0, 1, 2]
 
 
 @AS_ANY

@@ -40,7 +40,7 @@ class Document(Tokenizer):
         self.kind = f"{self.about()}, {len(self):,} tokens"
         lacking = {byte for byte, letter in LETTERS.items() if letter not in document["model"]["vocab"]}
         self.lacking = lacking if self.style == "bytes" and not document["model"].get("unk_token") else set()
-        self.letters = only_letters(document, {*names, *(each.content for each in self.added)})
+        self.letters = only_letters(document, {*names, *(each.content for each in self.added)} - {*special})
 
     def about(self) -> str:
         if self.style == "bytes":
@@ -55,19 +55,23 @@ class Document(Tokenizer):
     # --- text to ids ----------------------------------------------------------------------------------------------
 
     def ids(self, text: str, special: bool) -> list[int]:
-        self.check_bytes(text)
+        self.check_bytes(text, special)
         with guarded(f"{self.where}: cannot encode the text"):
             self.engine.encode_special_tokens = not special
             return self.engine.encode(text, add_special_tokens=False).ids
 
-    def check_bytes(self, text: str) -> None:
+    def check_bytes(self, text: str, special: bool) -> None:
         """Raises InputError for what the vocabulary lacks: the library would leave it out without a word."""
         found = self.lacking and self.lacking & {*utf8(self.normal(text))}
         if found:
             raise InputError(
                 f"{self.where} has no token for the byte 0x{min(found):02x} of the text, so it cannot encode it"
             )
-        foreign = [letter for letter in text if letter not in self.letters] if self.letters else []
+        if not self.letters:
+            return
+        # The begin token of a model of letters may be one of them: no text can stand for it unless it is asked to.
+        plain = "".join(part for part, found in self.parts(text, special) if found is None)
+        foreign = [letter for letter in plain if letter not in self.letters]
         if foreign:
             known = "".join(sorted(self.letters))
             raise InputError(f"{self.where} has no token for {foreign[0]!r} of the text; it knows {known!r:.99}")
@@ -77,7 +81,7 @@ class Document(Tokenizer):
         return pieces_of(self.document["model"])
 
     def pieces(self, text: str, special: bool) -> Iterator[Piece]:
-        self.check_bytes(text)
+        self.check_bytes(text, special)
         pre_tokenizer = self.document.get("pre_tokenizer")
         for i, (part, found) in enumerate(self.around(text, special, normalized=False)):
             if found is not None:
