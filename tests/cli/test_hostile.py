@@ -14,6 +14,8 @@ from struct import pack
 
 import numpy as np
 import pytest
+from rich.console import Group
+from rich.text import Text
 
 import byhand
 from byhand import tokenizer
@@ -105,8 +107,19 @@ def test_names_are_shown_and_not_obeyed(model, tmp_path, capsys):
     folder = model.save(tmp_path / "ev\x1b[31mil", format="hf")
     assert called(["inspect", str(folder)]) == 0
     show.write("\x9b31m\u202eabc")
-    out = capsys.readouterr().out
-    assert "\\x1b[31m" in out and "\\x9b31m\\u202eabc" in out and all(c.isprintable() or c == "\n" for c in out)
+    out = capsys.readouterr().out.replace("\n", "")  # a long line is broken anywhere
+    assert "\\x1b[31m" in out and "\\x9b31m\\u202eabc" in out and out.isprintable()
+
+
+@pytest.mark.parametrize("before", range(60, 90))
+def test_nothing_of_a_name_is_lost_where_a_line_ends(before, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    show.write("d" * before + "/ev\x1b[31mil: and more", Text("\x1b[1m of it", style="bold"))
+    show.write(Group("d" * before + "\x9bx", Text.assemble("a\tb ", ("\u202ec", "dim"))))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80 and all(map(str.isprintable, lines))
+    name, more = "d" * before + "/ev\\x1b[31mil:andmore", "\\x1b[1mofit"
+    assert "".join(lines).replace(" ", "") == f"{name}{more}{'d' * before}\\x9bxab\\u202ec"
 
 
 # --- writing ------------------------------------------------------------------------------------------------------

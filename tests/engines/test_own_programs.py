@@ -40,10 +40,13 @@ class engine_cube:
         return (3 * x_BTF**2 * d_out_BTF,)
 
 
-@pytest.fixture(scope="module")
-def cube():
-    yield engine_cube
-    REGISTRY.pop("engine_cube", None)
+del REGISTRY["engine_cube"]  # tests of all operators are not to meet it
+
+
+@pytest.fixture
+def cube(monkeypatch):
+    monkeypatch.setitem(REGISTRY, "engine_cube", engine_cube)
+    return engine_cube
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from rich.text import Text
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as of any program whose reader has gone
 PIECE = 1 << 15  # characters written at a time
-# The control characters but the end of a line, and the signs that turn the direction of text around.
-OBEYED = {sign: f"\\x{sign:02x}" for sign in (*range(32), *range(127, 160)) if sign != 10}
+# The control characters but tabs and ends of lines, and the signs that turn the direction of text around.
+OBEYED = {sign: f"\\x{sign:02x}" for sign in (*range(32), *range(127, 160)) if sign not in (9, 10)}
 OBEYED |= {sign: f"\\u{sign:04x}" for sign in (*range(0x2028, 0x202F), *range(0x2066, 0x206A))}
 WIDEST = 100  # columns of prose that can still be read
 
@@ -37,11 +37,22 @@ class Out(Console):
     """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        for each in super().render(renderable, options):
-            yield each if each.control or each.text.isprintable() else each._replace(text=each.text.translate(OBEYED))
+        text = Text(renderable) if isinstance(renderable, str) else renderable
+        yield from super().render(shown(text) if isinstance(text, Text) else text, options)
 
     def on_broken_pipe(self) -> None:
         leave(CLOSED_PIPE)
+
+
+def shown(text: Text) -> Text:
+    """A text with numbers for the signs that a terminal would obey; it has to be wrapped as long as it then is."""
+    places = [place for place, sign in enumerate(text.plain) if ord(sign) in OBEYED]
+    if not places:
+        return text
+    pieces = text.divide(sorted({end for place in places for end in (place, place + 1)}))
+    for piece in pieces:
+        piece.plain = piece.plain.translate(OBEYED)
+    return Text("", text.style, justify=text.justify, overflow=text.overflow, no_wrap=text.no_wrap).join(pieces)
 
 
 def leave(code: int) -> NoReturn:
