@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from byhand.cli import tour
 from byhand.explorer.serving import has_window, listening
 from byhand.explorer.wire import decoded
 
@@ -69,6 +70,15 @@ def test_it_prints_a_link_that_works(started):
     head = ask(link, "model")
     assert (head["name"], head["first"]) == ("gpt2-tiny", {"text": "Hello", "dtype": "float64"})
     assert ask(link, "run", scene=head["first"])["python"].endswith("model.run('Hello', dtype='float64')")
+    process.send_signal(signal.SIGINT)
+    ended(process, link, 130, "byhand: stopped\n")
+
+
+def test_what_the_tour_says_to_type_works(started):
+    (words,) = [shlex.split(words) for _, words in tour.NEXT if words.startswith("explore ")]
+    process, link = started(*words[1:])
+    head = ask(link, "model")
+    assert head["name"] == "stories" and ask(link, "run", scene=head["first"])["kept"]
     process.send_signal(signal.SIGINT)
     ended(process, link, 130, "byhand: stopped\n")
 

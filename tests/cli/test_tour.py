@@ -70,7 +70,8 @@ def test_a_narrow_terminal_has_it_too(byhand, monkeypatch):
     assert sum(len(line) > 40 for line in prose) == 0
 
 
-@pytest.mark.parametrize("words", [words for _, words in tour.NEXT])
+# explore does not end by itself: test_explore.py types it.
+@pytest.mark.parametrize("words", [words for _, words in tour.NEXT if not words.startswith("explore ")])
 def test_what_to_type_next_works(byhand, monkeypatch, tmp_path, words):
     monkeypatch.chdir(tmp_path)
     answer = byhand(*shlex.split(words))

@@ -25,6 +25,7 @@ from byhand.run import Run
 
 EXAMPLES = ("tour",)
 NEXT = (
+    ("all of it in the browser, until Ctrl-C", 'explore stories "Once upon a time there was a"'),
     ("a story of its own", "generate stories Once --max-tokens 60 --temperature 0.7"),
     ("all values of a run", "trace aab baa"),
     ("one of them in full", "trace aab baa blocks.0.attn.weights"),
