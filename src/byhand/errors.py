@@ -14,6 +14,10 @@ class ByhandError(Exception):
         super().__init__(one_line(str(line)))
 
 
+class ByhandWarning(UserWarning):
+    """Something that works, but perhaps not as it was meant; the command line prints the line and goes on."""
+
+
 class ShapeError(ByhandError):
     """Two arrays of one step disagree about the size of an axis, or an array has the wrong number of axes."""
 

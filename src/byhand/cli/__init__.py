@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the answer is "no", 2 wrong use or bad input, 130 stopped 
 
 import signal as signals
 import sys
+import warnings
 from collections.abc import Sequence
 from io import TextIOWrapper
 from signal import SIG_DFL, SIG_IGN, getsignal, signal
@@ -36,7 +37,7 @@ from byhand.cli.arguments import HELP, enter
 from byhand.cli.show import CLOSED_PIPE, leave
 from byhand.cli.waiting import compiling
 from byhand.engines.announcing import ANNOUNCE
-from byhand.errors import ByhandError, one_line
+from byhand.errors import ByhandError, ByhandWarning, one_line
 
 WRONG_USE, STOPPED = 2, 130
 ENDINGS = [getattr(signals, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signals, name)]
@@ -98,7 +99,10 @@ def end(number: int, frame: object) -> NoReturn:
 def called(words: list[str]) -> int:
     """Run one command; every mistake of the user's is one line on stderr."""
     try:
-        code = app(words or ["--help"], prog_name="byhand", standalone_mode=False) or 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", ByhandWarning)
+            warnings.showwarning = warned
+            code = app(words or ["--help"], prog_name="byhand", standalone_mode=False) or 0
         sys.stdout.flush()
     except ByhandError as error:
         return complain(str(error))
@@ -125,6 +129,10 @@ def usage(error: TyperException) -> str:
     context = getattr(error, "ctx", None)
     hint = f"; see {context.command_path} --help" if context is not None else ""
     return " ".join(error.format_message().split()).removesuffix(".") + hint
+
+
+def warned(message: Warning | str, *where: object) -> None:
+    print(f"byhand: warning: {one_line(str(message))}", file=sys.stderr)
 
 
 def complain(line: str) -> int:

@@ -2,14 +2,14 @@
 
 from typing import NoReturn
 
-from byhand.errors import InputError
+from byhand.errors import ByhandWarning, InputError
 
 
 class WiringError(InputError):
     """A wiring that cannot be made exactly, refused before any text is run: where, why, and mostly what to do."""
 
 
-class WiringWarning(UserWarning):
+class WiringWarning(ByhandWarning):
     """A wiring that works, but holds something that can never take effect."""
 
 

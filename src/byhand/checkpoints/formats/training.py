@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 from byhand.checkpoints.formats import own
 from byhand.checkpoints.record import Checkpoint
 from byhand.checkpoints.stored import latest, stored_steps
-from byhand.errors import InputError
+from byhand.errors import ByhandWarning, InputError
 
 NAME = "training"
 TITLE = "a training's folder"
@@ -20,10 +21,12 @@ def recognise(path: Path) -> bool:
 
 
 def read(path: Path) -> Checkpoint:
-    """Raises InputError where no checkpoint is whole, and says why the last is not."""
+    """Warns of each damaged checkpoint that it passes over. Raises InputError where none is whole."""
     told: list[str] = []
     newest = latest(path, told.append)
     if newest is None:
         raise InputError(f"{path} is a training's folder, but none of its checkpoints is whole: {told[0]}")
+    for line in told:
+        warnings.warn(line, ByhandWarning, stacklevel=2)
     found = own.read(newest)
     return replace(found, description=f"{TITLE}, {newest.name}, {found.description}")
