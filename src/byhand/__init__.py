@@ -3,7 +3,15 @@
 from typing import Any
 
 from byhand.compare import Comparison, compare
-from byhand.errors import AddressError, ByhandError, InputError, MemoryRefused, NotANumber, ShapeError
+from byhand.errors import (
+    AddressError,
+    ByhandError,
+    ByhandWarning,
+    InputError,
+    MemoryRefused,
+    NotANumber,
+    ShapeError,
+)
 from byhand.generate import Generation
 from byhand.loading import load, make, names
 from byhand.model import Model
@@ -31,6 +39,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AddressError",
     "ByhandError",
+    "ByhandWarning",
     "Comparison",
     "Generation",
     "InputError",
