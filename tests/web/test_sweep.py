@@ -1,6 +1,6 @@
 """Sweeps made on the page: every cell is what a run of its own gives, and a long sweep can be stopped."""
 
-from time import sleep
+from threading import Event
 
 import numpy as np
 
@@ -86,13 +86,14 @@ def test_heads_swept_over_positions(open_page):
 
 
 def test_a_sweep_is_watched_and_cancelled(open_page, watch, monkeypatch):
-    measured = sweeping.measured
+    measured, cancelled, done = sweeping.measured, Event(), []
 
-    def slow(*given):
-        sleep(0.3)
+    def stopping(*given):
+        done.append(given)
+        assert len(done) < 3 or cancelled.wait(60), "nobody cancelled"
         return measured(*given)
 
-    monkeypatch.setattr(sweeping, "measured", slow)
+    monkeypatch.setattr(sweeping, "measured", stopping)
     scene = scene_of("gpt2-tiny")
     page, session = explore(open_page, "gpt2-tiny", scene, "change")
     before = run_of(session, scene).look("logits").copy()
@@ -100,9 +101,12 @@ def test_a_sweep_is_watched_and_cancelled(open_page, watch, monkeypatch):
     sweep(page, What="neuron", Over="every layer and position")
     page.get_by_role("button", name="Cancel: sweeping").wait_for()
     page.get_by_text("sweeping 2 of 10").wait_for()
-    page.get_by_role("button", name="Cancel: sweeping").click()
+    with page.expect_response(lambda response: response.url.endswith("/cancel")):
+        page.get_by_role("button", name="Cancel: sweeping").click()
+    cancelled.set()
     page.get_by_text("Cancelled.").first.wait_for()
     page.get_by_text("There is no B yet").wait_for()
+    assert len(done) == 3
     assert (run_of(session, scene).look("logits") == before).all()
     monkeypatch.setattr(sweeping, "measured", measured)
     page.get_by_role("button", name="Sweep again").click()

@@ -59,6 +59,7 @@ export function Matrix(props: MatrixProps) {
   const [failure, setFailure] = useState<string | null>(null);
   const camera = useRef<Camera | null>(null);
   const pending = useRef(0);
+  const telling = useRef(0);
   const latest = useRef(props);
   latest.current = props;
 
@@ -95,6 +96,7 @@ export function Matrix(props: MatrixProps) {
   const fresh = useRef("");
   const shape = `${source.rows} ${source.columns} ${frame.width} ${frame.height}`;
   if (width && fresh.current !== shape) {
+    clearTimeout(telling.current);
     const { rows, columns } = props;
     camera.current = rows && columns ? showing(frame, rows, columns) : whole(frame);
     fresh.current = shape;
@@ -131,11 +133,11 @@ export function Matrix(props: MatrixProps) {
   };
   useEffect(repaint, [pieces, version, width, tall, cursor[0], cursor[1], range?.least, range?.most, range?.scale, theme.value]);
   useEffect(() => () => cancelAnimationFrame(pending.current), []);
+  useEffect(() => () => clearTimeout(telling.current), []); // who has left is not led back
   useEffect(() => {
     if (range) props.onRange?.(range);
   }, [range?.least, range?.most, range?.scale]);
 
-  const telling = useRef(0);
   const see = (next: Camera) => {
     camera.current = next;
     repaint();
