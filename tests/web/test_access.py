@@ -83,28 +83,6 @@ def test_from_the_start_to_an_explained_number_by_keyboard_alone(open_page: Open
     page.wait_for_selector(".trail li")
 
 
-def test_a_number_followed_at_once_is_where_one_stays(open_page: Open) -> None:
-    """What a matrix still had to tell of itself does not lead back to it."""
-    page = open_page("aab", explored("aab").state("tensor", address="logits", index=[0, 1, 1]))
-    page.locator(".matrix[aria-busy=false]").focus()
-    page.clock.install(time=0)
-    page.clock.pause_at(100_000)
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
-    link = page.locator(".terms .link").first
-    for _ in range(20):  # 100 ms for the page, however long it takes to draw
-        page.clock.run_for(5)
-        page.wait_for_timeout(50)
-        if link.is_visible():
-            break
-    link.click()
-    page.wait_for_selector(".trail li")
-    followed = page.locator("section.number").get_attribute("aria-label")
-    page.clock.run_for(1000)
-    assert page.locator(".trail li").count() == 1
-    assert page.locator("section.number").get_attribute("aria-label") == followed
-
-
 def tab_to(page: Page, there: str) -> None:
     """Press Tab until a place is reached."""
     for _ in range(120):

@@ -9,6 +9,7 @@ import type { Entry } from "./outline";
 import { visible } from "./prompt";
 import type { RunHead } from "./runs";
 import { cursorOf, type Slice } from "./slicing";
+import { state } from "./state";
 
 interface JumpProps {
   entry: Entry;
@@ -24,11 +25,13 @@ export function Jump({ entry, slice, run, onJump }: JumpProps) {
   const submit = async (event: Event) => {
     event.preventDefault();
     const [nowRow, nowColumn] = cursorOf(slice);
+    const { screen, address } = state.value.view;
     try {
       const last = slice.axes[slice.axes.length - 1]!;
       const nextRow = two && row ? await placeOf(row, slice.axes[0]!, entry, run) : nowRow;
       const nextColumn = column ? await placeOf(column, last, entry, run) : nowColumn;
-      onJump([nextRow, nextColumn]);
+      const { view } = state.value;
+      if (view.screen === screen && view.address === address) onJump([nextRow, nextColumn]); // else one has left meanwhile
     } catch (error) {
       say(told(error));
     }

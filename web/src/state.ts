@@ -122,6 +122,12 @@ export function differentiate(gradient: Scene["gradient"] | null): void {
   scenes({ a: told(a), b: b && told(b), off });
 }
 
+/** Tells later whether the scenes are still the ones of now: an answer about others comes too late to change them. */
+export function unchanged(): () => boolean {
+  const { a, b } = state.value;
+  return () => state.value.a === a && state.value.b === b;
+}
+
 // --- the link -------------------------------------------------------------------------------------------------------
 
 let ours = false;

@@ -8,7 +8,7 @@ import { useOutline } from "../outline";
 import { visible } from "../prompt";
 import { useRun } from "../runs";
 import { said, type Change } from "../scene";
-import { change, edited, state } from "../state";
+import { change, edited, state, unchanged } from "../state";
 import { edit, firstDraft, lacking, prompted, typed, type Draft, type Part } from "./draft";
 import { Amount, Field, Fields } from "./fields";
 
@@ -52,8 +52,10 @@ function TokenForm() {
   const [text, setText] = useState("");
   const submit = async (event: Event) => {
     event.preventDefault();
+    const still = unchanged();
     try {
-      apply({ address: "tokens", index: [0, place], action: "set", value: await idOf(text) });
+      const value = await idOf(text);
+      if (still()) apply({ address: "tokens", index: [0, place], action: "set", value });
     } catch (error) {
       say(told(error));
     }

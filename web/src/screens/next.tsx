@@ -6,7 +6,7 @@ import { model } from "../model";
 import { say } from "../notice";
 import { useRun } from "../runs";
 import type { Scene } from "../scene";
-import { scenes, shown, state } from "../state";
+import { scenes, shown, state, unchanged } from "../state";
 import { visible } from "../prompt";
 import { Cache } from "./cache";
 import { choosing, choose, sent, type NextHead } from "./choosing";
@@ -98,7 +98,9 @@ function Chosen({ head, params, begun, writes, last }: ChosenProps) {
 
 /** Write the chosen token behind the text, in A and in B alike, so that the two stay comparable. */
 async function append(params: object, begun: number): Promise<void> {
+  const still = unchanged();
   const { head } = await ask("step", params);
+  if (!still()) return;
   if (head.stopped) say(`The text ends: ${head.stopped}.`);
   if (!head.scene) return;
   lengthen((head.scene as Scene).tokens!, begun);
