@@ -17,9 +17,9 @@ Programs wired by hand as unmodified GPT-2 and Llama models. Their sources are i
 each, and their weights come with the package: `byhand run wired-aab-llama aab`, `byhand wire aab --look`.
 [Weights by hand](wiring.md) says how they are made and what the words below mean.
 
-Every model here was saved as a folder, loaded by transformers, and run on all short texts and on random ones of full
-length, as many as the table says: in float32, with eager and SDPA attention, at once and token by token with a cache;
-and on byhand's two engines. Every prediction was right, on all of them. Besides, each is proven for all texts up to its
+Every model here was saved as a folder, loaded by transformers, and run on all short texts and on 100,000 random ones
+of full length: in float32, with eager and SDPA attention, at once and token by token with a cache; and on byhand's two
+engines. Every prediction was right, on all of them. Besides, each is proven for all texts up to its
 context.
 """
 SIZES = ("layers", "width", "hidden", "context", "parameters", "not 0", "slack")
