@@ -100,7 +100,11 @@ NEVER = """\
 def test_what_never_applies_is_warned_of(byhand, file):
     answer = byhand("wire", file(PARITY + NEVER))
     assert answer.err.startswith("byhand: warning: layer 0, rules 'never': ") and answer.err.count("\n") == 1
-    assert byhand("wire", "mine.py", "--json").data["warnings"][0].endswith("never applies")
+    assert (
+        byhand("wire", "mine.py", "--json")
+        .data["warnings"][0]
+        .endswith("never applies: where tokens is '^', before is '0'")
+    )
 
 
 FAULTS = {

@@ -1,5 +1,6 @@
 """What can be declared, what is refused as it is declared, and what the interpreter makes of it."""
 
+import linecache
 import warnings
 from fractions import Fraction
 from functools import partial
@@ -228,7 +229,7 @@ REFUSED = {
     ),
     "feed-forwards side by side": (
         lambda w, t, b: w.table("y", [w.table("x", [t], {"a": "b"}, default="a")], {"a": "b"}, default="a"),
-        "layer 1, rules 'y': it reads x, which is written in the same half",
+        "layer 1, table 'y': it reads x, which is written in the same half",
     ),
     "no default": (lambda w, t, b: w.head("x", offset(-1), t), "layer 1, head 'x': nothing may match"),
     "no default for equality": (
@@ -243,7 +244,7 @@ REFUSED = {
     ),
     "rules that leave something open": (
         lambda w, t, b: w.table("x", [t, b], {("a", "a"): "b"}),
-        "layer 1, rules 'x': its rules say nothing about 15 of 16",
+        "layer 1, table 'x': its rules say nothing about 15 of 16",
     ),
     "a name twice": (lambda w, t, b: w.head("before", offset(-2), t, default="^"), "a name of its own"),
     "a row too short": (lambda w, t, b: w.table("x", [t, b], {("a",): "b"}, default="a"), "has 1 values for 2 inputs"),
@@ -355,13 +356,29 @@ def test_rules_that_never_apply_are_warned_of():
     made = wiring()
     with made.layer():
         before = made.head("before", offset(-1), made.tokens, default="^")
-        with pytest.warns(WiringWarning, match="tokens = 'x' -> 'b' never applies"):
+        with pytest.warns(
+            WiringWarning, match="tokens = 'x' -> 'b' never applies: tokens is always one of '\\^', 'a', 'b'"
+        ):
             made.rules("x", [({made.tokens: "x"}, "b")], default="a")
-        with pytest.warns(WiringWarning, match="tokens = '\\^' and before = 'a' -> 'b' never applies"):
+        with pytest.warns(WiringWarning, match="where tokens is '\\^', before is '\\^'"):
             made.rules("y", [({made.tokens: "^", before: "a"}, "b")], default="a")
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             made.rules("z", [({made.tokens: "^", before: "^"}, "b")], default="a")
+            made.function("all", [made.tokens, before], lambda _, before: before)  # nobody wrote these combinations
+
+
+@pytest.mark.parametrize("write", ["rules", "table"])
+def test_a_warning_is_of_the_line_that_wrote_the_rule(write):
+    made = wiring()
+    with made.layer(), warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        if write == "rules":
+            made.rules("x", [({made.tokens: "x"}, "b")], default="a")
+        else:
+            made.table("x", made.tokens, {"x": "b"}, default="a")
+    (warning,) = found
+    assert warning.filename == __file__ and linecache.getline(__file__, warning.lineno).strip().startswith("made.")
 
 
 def test_texts_that_are_none_are_refused():

@@ -158,7 +158,7 @@ def long_back(context):
 REFUSED = {
     "it reads ahead": (reads_ahead, {}, "offset(1)", "a position reads only itself and what stands before it"),
     "it reads its own half": (reads_its_own_layer, {}, "layer 0, head 'followed'", "written in the same half"),
-    "tables side by side": (reads_a_table_beside_it, {}, "layer 0, rules 'two'", "feed-forwards run side by side"),
+    "tables side by side": (reads_a_table_beside_it, {}, "layer 0, table 'two'", "feed-forwards run side by side"),
     "no default": (has_no_default, {}, "layer 0, head 'open'", "nothing may match, and it has no default"),
     "no pick": (has_no_pick, {}, "layer 0, head 'any'", "several keys may match, so say 'latest' or 'first'"),
     "overlapping rules": (
@@ -169,7 +169,7 @@ REFUSED = {
     ),
     "rules with holes": (leaves_values_open, {}, "layer 0, rules 'partly'", "its rules say nothing about 3 of 4"),
     "a number outside": (reads_a_number_later, {}, "layer 1, steps 'more'", "the number share lives only in layer 0"),
-    "two wirings": (mixes_two, {}, "layer 0, rules 'next'", "tokens belongs to another wiring"),
+    "two wirings": (mixes_two, {}, "layer 0, table 'next'", "tokens belongs to another wiring"),
     "no token": (predicts_no_token, {}, "predict 'next'", "tokens is never 'c'; its values are '^', 'a', 'b'"),
     "nothing predicted": (predicts_nothing, {}, "small", "it predicts nothing"),
     "too far": (looks_further_than_any_text, {}, "layer 0, head 'far'", "no text of 4 has a position 4 before another"),

@@ -13,6 +13,7 @@ from byhand.wiring.refusals import refuse
 from byhand.wiring.variables import Number, Value, Variable
 
 Pattern = Mapping[Variable, Value]
+SHOWN = 8  # the most values of a variable that a message lists
 
 
 def variables(given: Any, site: str) -> list[Variable]:
@@ -44,15 +45,15 @@ def ruled(
     rules: Sequence[tuple[Pattern, Value]],
     domain: Sequence[Value],
     start: Mapping[Variable, Value],
-) -> tuple[list[Rule], list[str]]:
-    """The rules by places, and those that can never apply, in words. start: the values at the begin position."""
+) -> tuple[list[Rule], list[tuple[str, str]]]:
+    """The rules by places; and those that never apply and why, in words. start: the values at the begin position."""
     made, never = [], []
     for pattern, then in rules:
         if foreign := [each.name for each in pattern if each not in inputs]:
             refuse(site, f"a pattern speaks of {foreign[0]}, which is not among the inputs")
         when = tuple(places(each, pattern[each]) if each in pattern else all_of(each) for each in inputs)
-        if not all(when) or only_begins(inputs, when, start):
-            never.append(f"{wording(pattern)} -> {then!r}")
+        if why := hindrance(inputs, when, start):
+            never.append((f"{wording(pattern)} -> {then!r}", why))
         else:
             made.append(Rule(when, domain.index(then)))
     return made, never
@@ -68,12 +69,23 @@ def all_of(variable: Variable) -> frozenset[int]:
     return frozenset(range(len(variable.domain)))
 
 
-def only_begins(inputs: Sequence[Variable], when: Sequence[frozenset[int]], start: Mapping[Variable, Value]) -> bool:
-    """Whether a rule asks for the begin token together with values that nothing has at the begin position."""
-    at_begin = any(each.when == 0 and allowed == {0} for each, allowed in zip(inputs, when, strict=True))
-    return at_begin and any(
-        each.domain.index(start[each]) not in allowed for each, allowed in zip(inputs, when, strict=True)
-    )
+def hindrance(inputs: Sequence[Variable], when: Sequence[frozenset[int]], start: Mapping[Variable, Value]) -> str:
+    """Why a rule can never apply, in words, if it cannot: a variable never has what it wants, or it wants the begin
+    token together with a value that is not there at the begin position."""
+    asked = list(zip(inputs, when, strict=True))
+    for each, allowed in asked:
+        if not allowed:
+            return f"{each.name} is always one of {shortened(each.domain)}"
+    begin = next((each for each, allowed in asked if each.when == 0 and allowed == {0}), None)
+    for each, allowed in asked:
+        if begin and each.domain.index(start[each]) not in allowed:
+            return f"where {begin.name} is {begin.domain[0]!r}, {each.name} is {start[each]!r}"
+    return ""
+
+
+def shortened(domain: Sequence[Value]) -> str:
+    shown = ", ".join(map(repr, domain[:SHOWN]))
+    return shown if len(domain) <= SHOWN else f"{shown}, ... ({len(domain)} in all)"
 
 
 def wording(pattern: Pattern) -> str:

@@ -252,7 +252,7 @@ class Wiring:
             if len(key) != len(reads):
                 refuse(site, f"row {key!r} has {len(key)} values for {len(reads)} inputs")
         patterns = [(dict(zip(reads, key, strict=True)), then) for key, then in keys]
-        return self.rules(name, patterns, default=default, code=code, inputs=reads)
+        return self.decided(site, name, patterns, reads, default, code)
 
     def rules(
         self,
@@ -271,15 +271,30 @@ class Wiring:
         site = self.site(f"rules {name!r}")
         check_patterns(site, rules)
         used = dict.fromkeys(each for pattern, _ in rules for each in pattern)
-        reads = variables(used if inputs is None else inputs, site)
+        return self.decided(site, name, rules, variables(used if inputs is None else inputs, site), default, code)
+
+    def decided(
+        self,
+        site: str,
+        name: str,
+        rules: Sequence[tuple[Pattern, Value]],
+        reads: Sequence[Variable],
+        default: Value,
+        code: Any,
+        warned: bool = True,
+    ) -> Variable:
+        """A variable by rules, however they were given; called by the method that was called by who wires.
+
+        warned: whether somebody wrote the rules, and hears of those that never apply.
+        """
         at = self.put(site, FEED_FORWARD, reads)
         values = [then for _, then in rules] + ([] if default is None else [default])
         domain = tuple(dict.fromkeys(values))
         if not domain:
             refuse(site, "it has no rule and no default, so nothing to write")
         made, never = ruled(site, reads, rules, domain, self.start())
-        for pattern in never:
-            warnings.warn(f"{site}: {pattern} never applies", WiringWarning, stacklevel=3)
+        for pattern, why in never if warned else ():
+            warnings.warn(f"{site}: {pattern} never applies: {why}", WiringWarning, stacklevel=3)
         check_apart(site, reads, made, default is not None)
         out = self.written(name, domain, at, FEED_FORWARD, code)
         at_default = domain.index(default) if default is not None else made[0].then
@@ -296,7 +311,7 @@ class Wiring:
         rows = {key: answer(site, of, *key) for key in product(*(each.domain for each in reads))}
         default = most_frequent(rows.values())
         patterns = [(dict(zip(reads, key, strict=True)), then) for key, then in rows.items() if then != default]
-        return self.rules(name, patterns, default=default, code=code, inputs=reads)
+        return self.decided(site, name, patterns, reads, default, code, warned=False)
 
     def steps(
         self, name: str, form: Form | Number, of: Callable[[Fraction], Value], *, code: Any = "one-hot"
