@@ -1,9 +1,7 @@
 """``import byhand`` loads NumPy and nothing heavy, and takes little more time than NumPy."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
 import pytest
@@ -25,7 +23,7 @@ HEAVY = (
     "uvicorn",
 )
 ALLOWED_SECONDS = 0.15
-PAIRS = 9
+TURNS = 9
 
 
 @pytest.fixture
@@ -68,14 +66,16 @@ def seconds(code: str, cwd: Path) -> float:
 
 
 def compare(first: str, second: str, cwd: Path) -> tuple[float, float]:
-    """The median seconds of a process that runs the first code, and by how much the second takes longer.
+    """The seconds of a process that runs the first code, and by how much the second takes longer.
 
-    The two take turns, so that a slow spell of the machine meets both; the difference is taken turn by turn.
+    The two take turns, so that a slow spell of the machine meets both. Of each the fastest counts: whatever else the
+    machine does can only make them slower.
     """
     for code in (first, second):
         seconds(code, cwd)  # writes the bytecode, which a first import compiles
-    pairs: Sequence[tuple[float, float]] = [(seconds(first, cwd), seconds(second, cwd)) for _ in range(PAIRS)]
-    return median(pair[0] for pair in pairs), median(pair[1] - pair[0] for pair in pairs)
+    turns = [(seconds(first, cwd), seconds(second, cwd)) for _ in range(TURNS)]
+    alone, both = map(min, zip(*turns, strict=True))
+    return alone, both - alone
 
 
 @pytest.mark.alone

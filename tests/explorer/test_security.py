@@ -200,11 +200,14 @@ def head_of(link, op, size):
 
 
 def raw(link, data):
-    """What the server says to bytes; b"" where it just ends the connection."""
-    with socket.create_connection(("127.0.0.1", urlsplit(link).port), timeout=10) as connection:
+    """What the server says to bytes; b"" where it just ends the connection, with some of them unread."""
+    parts = []
+    with (
+        socket.create_connection(("127.0.0.1", urlsplit(link).port), timeout=10) as connection,
+        contextlib.suppress(ConnectionResetError, BrokenPipeError),
+    ):
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
-        parts = []
         while part := connection.recv(65536):
             parts.append(part)
     return b"".join(parts)
