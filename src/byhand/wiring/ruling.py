@@ -40,7 +40,6 @@ def check_patterns(site: str, rules: Any) -> None:
 
 
 def ruled(
-    site: str,
     inputs: Sequence[Variable],
     rules: Sequence[tuple[Pattern, Value]],
     domain: Sequence[Value],
@@ -49,8 +48,6 @@ def ruled(
     """The rules by places; and those that never apply and why, in words. start: the values at the begin position."""
     made, never = [], []
     for pattern, then in rules:
-        if foreign := [each.name for each in pattern if each not in inputs]:
-            refuse(site, f"a pattern speaks of {foreign[0]}, which is not among the inputs")
         when = tuple(places(each, pattern[each]) if each in pattern else all_of(each) for each in inputs)
         if why := hindrance(inputs, when, start):
             never.append((f"{wording(pattern)} -> {then!r}", why))

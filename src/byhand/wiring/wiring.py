@@ -261,7 +261,6 @@ class Wiring:
         *,
         default: Value = None,
         code: Any = "one-hot",
-        inputs: Sequence[Variable] | None = None,
     ) -> Variable:
         """Pairs of a pattern and a value: a pattern gives some variables a value, or a set of values.
 
@@ -271,7 +270,7 @@ class Wiring:
         site = self.site(f"rules {name!r}")
         check_patterns(site, rules)
         used = dict.fromkeys(each for pattern, _ in rules for each in pattern)
-        return self.decided(site, name, rules, variables(used if inputs is None else inputs, site), default, code)
+        return self.decided(site, name, rules, variables(used, site), default, code)
 
     def decided(
         self,
@@ -292,7 +291,7 @@ class Wiring:
         domain = tuple(dict.fromkeys(values))
         if not domain:
             refuse(site, "it has no rule and no default, so nothing to write")
-        made, never = ruled(site, reads, rules, domain, self.start())
+        made, never = ruled(reads, rules, domain, self.start())
         for pattern, why in never if warned else ():
             warnings.warn(f"{site}: {pattern} never applies: {why}", WiringWarning, stacklevel=3)
         check_apart(site, reads, made, default is not None)
